@@ -1,0 +1,346 @@
+"""C sources -> firmware: compiles a generated model with the harness, for a Cortex-M board or the host."""
+
+import functools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pingponnx._paths import runtime_c
+from pingponnx.errors import Error, ToolchainError
+from pingponnx.memory_map import MemoryMap, parse_map
+from pingponnx.targets import ICOUNT_SHIFT, Board, Memory, Target
+
+TIME_LIMIT = 300.0
+"""Seconds that one compiler call may take."""
+
+_WORKERS = 2
+_INSTALL_HINT = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi"
+_HOST_HINT = "apt-get install gcc"
+
+_SECTIONS = ("-ffunction-sections", "-fdata-sections")
+_MODEL_FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", *_SECTIONS)
+_LIBRARY_FLAGS = ("-std=gnu11", *_SECTIONS)
+# The harness must not call the C library, not even through a loop that GCC recognises as memset. Its
+# strings stay apart from the model's, so that the map file can tell them apart.
+_HARNESS_FLAGS = (
+    "-std=c11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-tree-loop-distribute-patterns",
+    "-fno-tree-vectorize",
+    "-fno-merge-constants",
+    *_SECTIONS,
+)
+_SANITIZE = ("-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How a generated model is called: inputs and outputs are (offset, bytes) in its arena."""
+
+    prefix: str
+    inputs: tuple[tuple[int, int], ...]
+    outputs: tuple[tuple[int, int], ...]
+    nodes: int
+
+    def __post_init__(self) -> None:
+        if not _IDENTIFIER.fullmatch(self.prefix):
+            raise Error(f"the prefix {self.prefix!r} is not a C identifier")
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """A program that runs the model under `run`."""
+
+    path: Path
+    target: Target
+    entry: Entry
+    trace: bool
+    map: MemoryMap
+    compiler: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a tool ended, and what it printed."""
+
+    code: int
+    output: str
+
+
+def build(
+    sources: Mapping[str, str],
+    entry: Entry,
+    target: Target,
+    folder: Path,
+    *,
+    trace: bool = False,
+    optimisation: str = "-O3",
+    defines: Sequence[str] = (),
+    include_dirs: Sequence[Path] = (),
+    libraries: Sequence[Path] = (),
+    sanitize: bool = False,
+) -> Firmware:
+    """Write the sources into the folder, compile and link them with the harness.
+
+    `defines` are "NAME" or "NAME=value", for the model's sources. `trace` compiles the markers around the
+    nodes in, which costs time and stack: measure these on a firmware without. `sanitize` is for the host.
+    """
+    if sanitize and not target.is_host:
+        raise Error(f"sanitizers do not exist on {target.name}", "use the target host")
+    folder = folder.resolve()
+    compiler = compiler_version(target)
+    _write_files(folder, sources, entry, target)
+    jobs = _model_jobs(
+        [name for name in sorted(sources) if name.endswith(".c")],
+        [*(["PINGPONNX_TRACE"] if trace else []), *defines],
+        [*include_dirs, *([_port()] if trace else [])],
+        [optimisation, *(_SANITIZE if sanitize else ("-Werror",))],
+    )
+    jobs |= _harness_jobs(target, trace, sanitize)
+    _compile_all(target, folder, jobs)
+    path = _link(target, folder, list(jobs), libraries, sanitize)
+    text = "" if target.is_host else (folder / "firmware.map").read_text(encoding="utf-8")
+    return Firmware(path, target, entry, trace, parse_map(text), compiler)
+
+
+def compile_library(
+    sources: Sequence[Path],
+    target: Target,
+    out: Path,
+    *,
+    include_dirs: Sequence[Path] = (),
+    defines: Sequence[str] = (),
+    optimisation: str = "-O3",
+) -> Path:
+    """Compile C files of others, whose warnings are not ours, into the static archive `out`.
+
+    The archive appears under its name only when it is complete, also when two processes make it at once.
+    """
+    options = [*_LIBRARY_FLAGS, "-w", optimisation, *_includes(include_dirs), *_defines(defines)]
+    jobs: dict[str, list[str]] = {}
+    for source in sources:
+        name = source.stem
+        while f"{name}.o" in jobs:
+            name += "_"
+        jobs[f"{name}.o"] = [*options, str(source.resolve())]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pingponnx-") as temporary:
+        folder = Path(temporary)
+        _compile_all(target, folder, jobs)
+        archiver = "ar" if target.is_host else "arm-none-eabi-gcc-ar"
+        execute([archiver, "rcsD", "library.a", *jobs], cwd=folder, hint=_hint(target))
+        (folder / "library.a").replace(out)
+    return out
+
+
+def compiler_version(target: Target) -> str:
+    """The first line that the compiler says about itself, which names no path."""
+    name = _compiler(target)
+    path = shutil.which(name)
+    if path is None:
+        raise ToolchainError(f"{name} is not installed", _hint(target))
+    return _first_line(name, path)
+
+
+def execute(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    hint: str = "",
+    timeout: float = TIME_LIMIT,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> Done:
+    """Run a tool; a ToolchainError when it is missing, takes too long, or (with `check`) fails."""
+    if shutil.which(command[0]) is None:
+        raise ToolchainError(f"{command[0]} is not installed", hint)
+    try:
+        code, output = _run_process(
+            command, cwd, timeout, {**os.environ, "LC_ALL": "C", **(environment or {})}
+        )
+    except subprocess.TimeoutExpired as error:
+        message = f"{command[0]} did not finish within {timeout:g} s"
+        raise ToolchainError(message, hint, command=command) from error
+    if check and code:
+        message = f"{command[0]} failed with exit status {code}"
+        raise ToolchainError(message, _advice(output) or hint, command=command, output=output)
+    return Done(code, output)
+
+
+def _run_process(
+    command: Sequence[str], cwd: Path, timeout: float, environment: Mapping[str, str]
+) -> tuple[int, str]:
+    """A session of its own, so that the compiler proper ends with the driver that started it."""
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except BaseException:  # the time limit, or the user's Ctrl-C, which the session does not get
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, output
+
+
+@functools.cache
+def _first_line(name: str, path: str) -> str:
+    """Cached by path, for another PATH may find another compiler."""
+    del path
+    return execute([name, "--version"], cwd=Path.cwd()).output.splitlines()[0]
+
+
+def _compiler(target: Target) -> str:
+    return "cc" if target.is_host else "arm-none-eabi-gcc"
+
+
+def _hint(target: Target) -> str:
+    return _HOST_HINT if target.is_host else _INSTALL_HINT
+
+
+def _advice(output: str) -> str:
+    if "overflowed by" in output:
+        return "the model is too large for the memory of the target's board"
+    return _INSTALL_HINT if "nano.specs" in output else ""
+
+
+def _port() -> Path:
+    return runtime_c() / "port"
+
+
+def _includes(folders: Iterable[Path]) -> list[str]:
+    return [f"-I{folder.resolve()}" for folder in folders]
+
+
+def _defines(defines: Iterable[str]) -> list[str]:
+    return [f"-D{define}" for define in defines]
+
+
+def _model_jobs(
+    files: Sequence[str], defines: Sequence[str], include_dirs: Sequence[Path], options: Sequence[str]
+) -> dict[str, list[str]]:
+    """Object -> compiler arguments. Sanitizers cause false warnings, hence -Werror is an option."""
+    common = [*_MODEL_FLAGS, *options, *_defines(defines), "-I.", *_includes(include_dirs)]
+    return {f"model/{Path(name).stem}.o": [*common, name] for name in files}
+
+
+def _harness_jobs(target: Target, trace: bool, sanitize: bool) -> dict[str, list[str]]:
+    """Paths that start with port/ are what the memory map recognises the harness by."""
+    if target.board is None:
+        files, defines = ["harness", "port_host"], ["PINGPONNX_HOST"]
+    else:
+        files, defines = ["harness", "port_semihosting", "startup"], _counter_defines(target.board)
+    if trace:
+        defines.append("PINGPONNX_TRACE")
+    dialect = [] if target.is_host else ["-masm-syntax-unified"]
+    options = [*_HARNESS_FLAGS, *dialect, *(_SANITIZE if sanitize else ()), *_defines(defines)]
+    include = ["-I.", "-Iport", *_includes([_port()])]
+    return {f"port/{name}.o": [*options, *include, str(_port() / f"{name}.c")] for name in files}
+
+
+def _counter_defines(board: Board) -> list[str]:
+    counter = board.counter
+    return [
+        f"PINGPONNX_COUNTER={counter.ticks:#x}u",
+        f"PINGPONNX_COUNTER_100HZ={counter.centiseconds:#x}u",
+        f"PINGPONNX_COUNTER_HZ={counter.hz}u",
+        f"PINGPONNX_ICOUNT_SHIFT={ICOUNT_SHIFT}",
+    ]
+
+
+def _write_files(folder: Path, sources: Mapping[str, str], entry: Entry, target: Target) -> None:
+    for name in sources:
+        if Path(name).name != name:
+            raise Error(f"the source {name!r} is not a plain file name")
+    for child in ("model", "port"):
+        (folder / child).mkdir(parents=True, exist_ok=True)
+    files = {**sources, "port/harness_model.h": _harness_model(entry)}
+    if target.board is not None:
+        template = (_port() / "target.ld.in").read_text(encoding="utf-8")
+        files["target.ld"] = template.replace("@MEMORY@", _memory_regions(target.board))
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _harness_model(entry: Entry) -> str:
+    """The header through which the harness knows the model."""
+    arena = f"{entry.prefix}_arena"
+
+    def table(name: str, blocks: Sequence[tuple[int, int]]) -> list[str]:
+        rows = [f"    {{{offset}u, {size}u}}," for offset, size in blocks or [(0, 0)]]
+        checks = [
+            f'_Static_assert({offset}u + {size}u <= sizeof({arena}), "leaves the arena");'
+            for offset, size in blocks
+        ]
+        return [f"static const struct {{ uint32_t offset, bytes; }} {name}[] = {{", *rows, "};", *checks]
+
+    lines = [
+        "/* Written by pingponnx for harness.c. */",
+        f'#include "{entry.prefix}.h"',
+        "#include <stdint.h>",
+        f"#define PINGPONNX_ARENA {arena}",
+        f"#define PINGPONNX_RUN {entry.prefix}_run",
+        f"#define PINGPONNX_NODES {max(entry.nodes, 1)}u",
+        *table("pingponnx_inputs", entry.inputs),
+        *table("pingponnx_outputs", entry.outputs),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _memory_regions(board: Board) -> str:
+    def region(name: str, access: str, memory: Memory) -> str:
+        return f"    {name} ({access}) : ORIGIN = {memory.origin:#010x}, LENGTH = {memory.length:#x}"
+
+    lines = [region("FLASH", "rx", board.flash), region("RAM", "rwx", board.ram)]
+    if board.vectors is not None:
+        lines.append(region("VECTORS", "rx", board.vectors))
+    alias = ['REGION_ALIAS("VECTORS", FLASH)'] if board.vectors is None else []
+    return "\n".join(["MEMORY", "{", *lines, "}", *alias])
+
+
+def _compile_all(target: Target, folder: Path, jobs: Mapping[str, Sequence[str]]) -> None:
+    """Commands run in the folder with relative names, so that no path of this machine gets into them."""
+
+    def compile_one(job: tuple[str, Sequence[str]]) -> None:
+        output, arguments = job
+        command = [_compiler(target), *target.flags, *arguments, "-c", "-o", output]
+        execute(command, cwd=folder, hint=_hint(target) if shutil.which(command[0]) is None else "")
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for _ in pool.map(compile_one, jobs.items()):
+            pass
+
+
+def _link(
+    target: Target, folder: Path, objects: Sequence[str], libraries: Sequence[Path], sanitize: bool
+) -> Path:
+    archives = [str(library.resolve()) for library in libraries]
+    if target.is_host:
+        options, output = list(_SANITIZE if sanitize else ()), "firmware"
+    else:
+        options = ["-nostartfiles", "--specs=nano.specs", "-T", "target.ld"]
+        options += ["-Wl,--gc-sections", "-Wl,-Map=firmware.map"]
+        output = "firmware.elf"
+    command = [_compiler(target), *target.flags, *options, *objects, *archives, "-lm", "-o", output]
+    execute(command, cwd=folder)
+    return folder / output

@@ -1,0 +1,76 @@
+"""The exceptions that leave pingponnx: each says what is wrong and, as a hint, what to do about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_OUTPUT_LINES = 20
+
+
+class Error(Exception):
+    """Base class of everything pingponnx raises on purpose.
+
+    `message` says what is wrong and names the node, file or option; `hint` says what to do.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class ModelError(Error):
+    """The ONNX file is broken, ambiguous, or does not describe a static network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """One thing in a model that pingponnx cannot convert."""
+
+    node: str
+    op: str
+    reason: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        advice = f" ({self.hint})" if self.hint else ""
+        return f"{self.op} node {self.node!r}: {self.reason}{advice}"
+
+
+class UnsupportedError(Error):
+    """The model is valid ONNX, but uses what pingponnx does not support; lists every such node."""
+
+    def __init__(self, items: Sequence[Unsupported], hint: str = "") -> None:
+        self.items = tuple(items)
+        lines = "\n".join(f"  - {item}" for item in self.items)
+        super().__init__(f"{len(self.items)} unsupported node(s):\n{lines}", hint)
+
+
+class MemoryPlanError(Error):
+    """A memory plan is wrong: two live tensors share a byte, or a block leaves the arena."""
+
+
+class BudgetError(Error):
+    """The network does not fit the given RAM or flash."""
+
+
+class MismatchError(Error):
+    """Two computations that must agree do not."""
+
+
+class ToolchainError(Error):
+    """A compiler, linker or emulator is missing or failed; keeps the command and its last lines."""
+
+    def __init__(
+        self, message: str, hint: str = "", *, command: Sequence[str] = (), output: str = ""
+    ) -> None:
+        self.command = tuple(command)
+        self.output = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
+        text = message
+        if self.command:
+            text += "\ncommand: " + " ".join(self.command)
+        if self.output:
+            text += "\n" + self.output
+        super().__init__(text, hint)

@@ -1,0 +1,107 @@
+"""The integer contract, mirrored by runtime_c/kernel.h and explained in docs/integer-contract.md.
+
+A layer's real scale becomes a pair (multiplier m, shift s) with scale = m * 2**(s - 31). Accumulators are
+int32. Two ways to scale one back to a few bits:
+
+- single: (acc * m + 2**(30 - s)) >> (31 - s), one rounding, ties upwards. Scales below 0.5 use s = -1, so
+  m = round(scale * 2**32) and the formula is (acc * m + 2**31) >> 32: two instructions on DSP cores.
+- tflite: saturating doubling high multiply, then a rounding right shift (gemmlowp's
+  SaturatingRoundingDoublingHighMul and RoundingDivideByPOT; CMSIS-NN's default). It uses the very same m,
+  normalised to 2**30 <= m < 2**31.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pingponnx.errors import ModelError
+from pingponnx.ir import Array, Quantization
+
+INT32_MAX = 2**31 - 1
+S8_MIN, S8_MAX = -128, 127
+_SINGLE_SHIFT = -1  # s of every scale below 0.5 under single rounding
+_MIN_SHIFT = -31  # the smallest shift CMSIS-NN takes
+
+
+class Rounding(StrEnum):
+    """How an accumulator is scaled back."""
+
+    SINGLE = "single"
+    TFLITE = "tflite"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Requantizer:
+    """Multipliers (int32) and shifts (int32, CMSIS-NN's sign: negative = right), one per channel."""
+
+    multiplier: NDArray[np.int32]
+    shift: NDArray[np.int32]
+    rounding: Rounding
+
+    @property
+    def plain(self) -> bool:
+        """True when every shift is the single-rounding default, so that no shift table is needed."""
+        return self.rounding is Rounding.SINGLE and bool((self.shift == _SINGLE_SHIFT).all())
+
+    def apply(self, accumulator: Array) -> NDArray[np.int64]:
+        """Scale accumulators whose last axis is the channel (or broadcasts with one channel)."""
+        return requantize(accumulator, self.multiplier, self.shift, self.rounding)
+
+
+def requantizer(scale: Array | float, rounding: Rounding) -> Requantizer:
+    """Multipliers and shifts of real scales (float64, positive)."""
+    pairs = [_multiplier(float(s)) for s in np.atleast_1d(np.asarray(scale, np.float64))]
+    if rounding is Rounding.TFLITE:
+        pairs = [_normalise(m, s) for m, s in pairs]
+    return Requantizer(
+        np.array([m for m, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int32), rounding
+    )
+
+
+def _multiplier(scale: float) -> tuple[int, int]:
+    if not (0.0 < scale < 2.0**30):
+        raise ModelError(f"requantization scale {scale!r} is out of range", "check the model's scales")
+    shift = _SINGLE_SHIFT
+    while round(scale * 2.0 ** (31 - shift)) > INT32_MAX:
+        shift += 1
+    return round(scale * 2.0 ** (31 - shift)), shift
+
+
+def _normalise(multiplier: int, shift: int) -> tuple[int, int]:
+    while 0 < multiplier < 2**30 and shift > _MIN_SHIFT:
+        multiplier, shift = multiplier * 2, shift - 1
+    return multiplier, shift
+
+
+def requantize(accumulator: Array, multiplier: Array, shift: Array, rounding: Rounding) -> NDArray[np.int64]:
+    """`accumulator` scaled by multiplier * 2**(shift - 31), as int64, by the given rounding."""
+    acc = np.asarray(accumulator, np.int64)
+    m, s = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
+    if rounding is Rounding.SINGLE:
+        total = 31 - s
+        return (acc * m + (np.int64(1) << (total - 1))) >> total
+    high = ((acc << np.maximum(s, 0)) * m + (1 << 30)) >> 31
+    exponent = np.maximum(-s, 0)
+    mask = (np.int64(1) << exponent) - 1
+    result = high >> exponent
+    threshold = (mask >> 1) + (result < 0)
+    return result + ((high & mask) > threshold)
+
+
+def clamp_s8(values: Array, low: int = S8_MIN, high: int = S8_MAX) -> NDArray[np.int8]:
+    return np.clip(values, low, high).astype(np.int8)
+
+
+def quantize_array(values: Array, q: Quantization, low: int = S8_MIN, high: int = S8_MAX) -> NDArray[np.int64]:
+    """ONNX QuantizeLinear, per tensor: float32 division, round half to even, add the zero point, clamp."""
+    with np.errstate(over="ignore"):
+        scaled = np.rint(np.asarray(values, np.float32) / q.s)
+    scaled = np.nan_to_num(scaled.astype(np.float64), nan=0.0, posinf=1e9, neginf=-1e9)
+    return np.clip(scaled + q.z, low, high).astype(np.int64)
+
+
+def dequantize_array(values: Array, q: Quantization) -> NDArray[np.float32]:
+    """ONNX DequantizeLinear, per tensor: (q - zero_point) * scale in float32."""
+    return (values.astype(np.int32) - q.z).astype(np.float32) * q.s

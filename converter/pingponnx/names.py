@@ -1,0 +1,28 @@
+"""Strings from an ONNX file are a stranger's: made safe here before they reach C, comments or paths."""
+
+import re
+
+_KEYWORDS = frozenset(
+    """alignas alignof and asm atomic auto bool break case catch char class complex const constexpr continue
+    default delete do double else enum explicit export extern false float for friend goto if imaginary inline
+    int long main mutable namespace new noexcept not nullptr operator or private protected public register
+    restrict return short signed sizeof static struct switch template this thread throw true try typedef
+    typename union unsigned using virtual void volatile wchar_t while xor""".split()
+)
+_MAX_IDENTIFIER = 40
+_MAX_COMMENT = 80
+
+
+def identifier(text: str, default: str = "model") -> str:
+    """A lower-case C identifier made of `text`; `default` when nothing usable is left."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:_MAX_IDENTIFIER].strip("_")
+    if not name:
+        return default
+    if name[0].isdigit() or name in _KEYWORDS:
+        name = f"{default}_{name}"
+    return name
+
+
+def comment(text: str) -> str:
+    """`text` as it may stand in a C comment: printable, short, unable to end the comment or the line."""
+    return re.sub(r"[^A-Za-z0-9_.,:;()\[\] +=<>@#-]", "_", text)[:_MAX_COMMENT]

@@ -1,0 +1,207 @@
+"""Operators: one definition each, found by importing every module of this package.
+
+An operator reads its ONNX attributes, infers shapes, states its meaning in numpy, and offers kernels.
+Adding one means adding a module here, a kernel header and a test; nothing else is edited.
+"""
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, ClassVar, NoReturn, Self
+
+import numpy as np
+
+from pingponnx.calls import Call
+from pingponnx.errors import Unsupported, UnsupportedError
+from pingponnx.fixed_point import Rounding
+from pingponnx.ir import Array, DType, Graph, Node, Quantization, Shape, Tensor
+
+Kept = tuple[int | Tensor, ...]
+_REGISTRY: dict[str, type["Operator"]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxNode:
+    """An ONNX node in neutral types, axes in ONNX order; inputs that are left out are None."""
+
+    name: str
+    op_type: str
+    opset: int
+    attributes: Mapping[str, Any]
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[str, ...]
+
+    def unsupported(self, reason: str, hint: str = "") -> NoReturn:
+        raise UnsupportedError([Unsupported(self.name, self.op_type, reason, hint)])
+
+    def constant(self, index: int) -> Array | None:
+        """The real value of constant input `index`; None when left out; unsupported when not constant."""
+        if index >= len(self.inputs) or self.inputs[index] is None:
+            return None
+        tensor = self.inputs[index]
+        assert tensor is not None
+        if tensor.data is None:
+            self.unsupported(f"input {index} must be a constant", "simplify the model or fix its shapes")
+        return tensor.real()
+
+    def integers(self, name: str, index: int | None = None) -> tuple[int, ...] | None:
+        """A list of integers that is an attribute, or since some opset the constant input `index`."""
+        if name in self.attributes:
+            value = self.attributes[name]
+            return tuple(int(v) for v in (value if isinstance(value, list | tuple) else [value]))
+        array = self.constant(index) if index is not None else None
+        return None if array is None else tuple(int(v) for v in np.atleast_1d(array))
+
+    def shape(self, index: int = 0) -> Shape:
+        tensor = self.inputs[index]
+        assert tensor is not None
+        return tensor.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where an operator stands: its tensors and the rounding in force."""
+
+    node: str
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    rounding: Rounding = Rounding.SINGLE
+
+    @property
+    def x(self) -> Tensor:
+        """The first input."""
+        tensor = self.inputs[0]
+        assert tensor is not None
+        return tensor
+
+    @property
+    def y(self) -> Tensor:
+        """The first output."""
+        return self.outputs[0]
+
+    def input(self, index: int) -> Tensor | None:
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    @property
+    def suffix(self) -> str:
+        """Kernel name suffix of the first input's type."""
+        return self.x.dtype.suffix
+
+    @property
+    def quantized(self) -> bool:
+        """True when input and output are quantized activations."""
+        return self.x.quantized and self.y.quantized
+
+    def unsupported(self, op: "Operator", reason: str, hint: str = "") -> NoReturn:
+        raise UnsupportedError([Unsupported(self.node, type(op).__name__, reason, hint)])
+
+
+def site_of(graph: Graph, node: Node, rounding: Rounding = Rounding.SINGLE) -> Site:
+    """The tensors around a node of a graph."""
+    return Site(
+        node.name,
+        tuple(graph.tensors[n] if n else None for n in node.inputs),
+        tuple(graph.tensors[n] for n in node.outputs),
+        rounding,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CmsisNN:
+    """What the CMSIS-NN copy at hand offers; None of its functions are assumed."""
+
+    version: str
+    functions: frozenset[str]
+
+
+class Operator(ABC):
+    """Base class; a subclass is a frozen dataclass whose fields are the operator's attributes."""
+
+    onnx: ClassVar[tuple[str, ...]] = ()
+    channels_last: ClassVar[bool] = False  # input 0 and output 0 are `n [h] w c`; load adds transposes
+    alias: ClassVar[bool] = False  # the output is the input's bytes under another shape
+    moves_data: ClassVar[bool] = False  # only moves or picks values, so it commutes with quantization
+
+    @classmethod
+    @abstractmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple["Operator", "Kept"]:
+        """The operator and the inputs it keeps, by index or as a new constant; raises UnsupportedError."""
+
+    @abstractmethod
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        """Output shapes."""
+
+    @abstractmethod
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        """The meaning of the first output, in numpy: bit-exact for integers, float32 otherwise."""
+
+    @abstractmethod
+    def kernels(self, site: Site) -> Sequence[Call]:
+        """Our candidates, the plain one first; empty only for an alias."""
+
+    def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
+        """The CMSIS-NN call; by default our plain kernel, reported as a fallback."""
+        reason = "CMSIS-NN has no such function" if site.quantized else "not an int8 node"
+        return fallback(self.kernels(site)[0], reason)
+
+    def dtype(self, *inputs: Tensor | None) -> DType:
+        """Element type of the output before quantization folding."""
+        assert inputs[0] is not None
+        return inputs[0].dtype
+
+    def quantization(self, *inputs: Tensor | None) -> Quantization | None:
+        """Quantization of the output that follows from the inputs alone."""
+        return inputs[0].quantization if inputs[0] is not None and self.moves_data else None
+
+    def integer(self, site: Site) -> str:
+        """Why this node cannot run on int8 tensors of this site; empty when it can."""
+        return "" if self.moves_data else "no integer kernel"
+
+    def permuted(self, permutation: tuple[int, ...]) -> Self | None:
+        """op' with op'(x.transpose(p)) == op(x).transpose(p) for permutation p; None when there is none."""
+        return None
+
+    def with_clamp(self, low: float, high: float) -> Self | None:
+        """This operator followed by clip(low, high), in one; None when it cannot."""
+        return None
+
+    def clamp(self) -> tuple[float, float] | None:
+        """(low, high) when the operator is nothing but a clip."""
+        return None
+
+    def macs(self, site: Site) -> int:
+        """Multiply-accumulates, padding taps included."""
+        return 0
+
+
+def operator(*op_types: str) -> Callable[[type[Operator]], type[Operator]]:
+    """Class decorator: the ONNX op types that a class reads."""
+
+    def register(cls: type[Operator]) -> type[Operator]:
+        cls.onnx = op_types
+        for op_type in op_types:
+            _REGISTRY[op_type] = cls
+        return cls
+
+    return register
+
+
+@cache
+def registry() -> Mapping[str, type[Operator]]:
+    """ONNX op type -> operator class, from every module of this package."""
+    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+        importlib.import_module(f"{__name__}.{module}")
+    return dict(sorted(_REGISTRY.items()))
+
+
+def fallback(call: Call, reason: str) -> Call:
+    """The same call, marked as a fallback of the CMSIS-NN variant."""
+    return replace(call, fallback=reason)
+
+
+def keep(count: int) -> tuple[int, ...]:
+    """The indices of the first `count` inputs."""
+    return tuple(range(count))

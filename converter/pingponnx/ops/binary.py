@@ -1,0 +1,194 @@
+"""Add, Sub and Mul with numpy broadcasting; int8 as TensorFlow Lite and CMSIS-NN compute them."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Self
+
+import numpy as np
+
+from pingponnx.calls import Call, Input, Output, Scalar, Struct
+from pingponnx.fixed_point import clamp_s8, requantizer
+from pingponnx.ir import Array, Shape, Tensor
+from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
+from pingponnx.ops.linear import clamp_bounds
+
+_RANK = 4
+_LEFT_SHIFT = 20  # extra bits that inputs get before they are brought to a common scale (TFLite's choice)
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Operator):
+    """Two inputs, element by element, broadcast; the activation is fused."""
+
+    low: float = -inf
+    high: float = inf
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        if all(x is not None and x.dtype.value != "float32" and not x.quantized for x in node.inputs):
+            node.unsupported("integer arithmetic on activations")
+        shape = np.broadcast_shapes(node.shape(0), node.shape(1))
+        if len(_collapse(shape, node.shape(0), node.shape(1))[0]) > _RANK:
+            node.unsupported(f"broadcasting over more than {_RANK} axes")
+        return cls(), keep(2)
+
+    @abstractmethod
+    def real(self, a: Array, b: Array) -> Array:
+        """The function on float32 arrays."""
+
+    @abstractmethod
+    def integer_fields(self, site: Site) -> dict[str, Scalar]:
+        """Trailing fields of the int8 kernel's parameters, also used by the reference."""
+
+    @abstractmethod
+    def integer_value(self, site: Site, a: Array, b: Array) -> Array:
+        """int64 results before the output zero point and clamp; a and b without zero points."""
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        a, b = inputs
+        assert a is not None and b is not None
+        return (tuple(np.broadcast_shapes(a.shape, b.shape)),)
+
+    def integer(self, site: Site) -> str:
+        return "" if all(x is not None and x.quantized for x in site.inputs) else "an operand is not quantized"
+
+    def permuted(self, permutation: tuple[int, ...]) -> Self:
+        return self
+
+    def with_clamp(self, low: float, high: float) -> Self | None:
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
+
+    def _zero_points(self, site: Site) -> tuple[int, int, int]:
+        tensors = (*site.inputs, site.y)
+        return tuple(t.quantization.z for t in tensors if t and t.quantization)  # type: ignore[return-value]
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        a, b = arrays
+        assert a is not None and b is not None
+        if not site.quantized:
+            return np.clip(self.real(a, b), np.float32(self.low), np.float32(self.high)).astype(np.float32)
+        za, zb, zy = self._zero_points(site)
+        assert site.y.quantization is not None
+        value = self.integer_value(site, a.astype(np.int64) - za, b.astype(np.int64) - zb)
+        return clamp_s8(value + zy, *clamp_bounds(self.low, self.high, site.y.quantization))
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        a, b = site.inputs
+        assert a is not None and b is not None
+        shape, stride_a, stride_b = _collapse(site.y.shape, a.shape, b.shape)
+        fields: dict[str, Any] = {"shape": shape, "stride_a": stride_a, "stride_b": stride_b}
+        name = f"{type(self).__name__.lower()}_{site.suffix}"
+        if site.quantized:
+            assert site.y.quantization is not None
+            low, high = clamp_bounds(self.low, self.high, site.y.quantization)
+            zeros = dict(zip(("zero_a", "zero_b", "zero_y"), self._zero_points(site), strict=True))
+            fields |= {**zeros, "low": low, "high": high, **self.integer_fields(site)}
+        else:
+            fields |= {"low": self.low, "high": self.high}
+        params = Struct(f"{name}_params" if site.quantized else "binary_params_f32", fields)
+        # an operand of the output's shape is read value by value just before the result is written there
+        overlap = {i: 0 for i, t in enumerate((a, b)) if t.size == site.y.size and not t.constant}
+        return [
+            Call(
+                name,
+                f"{name}.h",
+                (params, Input(0), Input(1), Output()),
+                overlap=overlap,
+                cycles=(40 if site.quantized else 15) * site.y.size,
+            )
+        ]
+
+
+def _collapse(shape: Shape, a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
+    """Output shape and element strides (0: broadcast), neighbouring axes merged, padded to four axes."""
+    rank = len(shape)
+    a, b = ((1,) * (rank - len(s)) + s for s in (a, b))
+    merged: list[tuple[int, bool, bool]] = []
+    for n, da, db in zip(shape, a, b, strict=True):
+        spread = (da == 1 and n > 1, db == 1 and n > 1)
+        if n == 1:
+            continue
+        if merged and merged[-1][1:] == spread:
+            merged[-1] = (merged[-1][0] * n, *spread)
+        else:
+            merged.append((n, *spread))
+    strides: list[list[int]] = [[], []]
+    for operand in (0, 1):
+        step = 1
+        for n, *spread in reversed(merged):
+            strides[operand].insert(0, 0 if spread[operand] else step)
+            step *= 1 if spread[operand] else n
+    missing = max(_RANK - len(merged), 0)
+    dims = (1,) * missing + tuple(n for n, *_ in merged)
+    return dims, (0,) * missing + tuple(strides[0]), (0,) * missing + tuple(strides[1])
+
+
+def _scales(site: Site) -> tuple[float, float, float]:
+    return tuple(float(t.quantization.s) for t in (*site.inputs, site.y) if t and t.quantization)  # type: ignore[return-value]
+
+
+class _Sum(Binary):
+    """Add and Sub: both inputs are brought to twice the larger scale with 20 extra bits, then added."""
+
+    __slots__ = ()
+    sign = 1
+
+    def _requantizers(self, site: Site) -> tuple[Any, Any, Any]:
+        sa, sb, sy = _scales(site)
+        common = 2 * max(sa, sb)
+        return tuple(
+            requantizer(s, site.rounding) for s in (sa / common, sb / common, common / (sy * 2**_LEFT_SHIFT))
+        )  # type: ignore[return-value]
+
+    def integer_value(self, site: Site, a: Array, b: Array) -> Array:
+        ra, rb, ry = self._requantizers(site)
+        wide_a, wide_b = ra.apply(a << _LEFT_SHIFT), rb.apply(b << _LEFT_SHIFT)
+        return ry.apply(wide_a + self.sign * wide_b)
+
+    def integer_fields(self, site: Site) -> dict[str, Scalar]:
+        fields: dict[str, Scalar] = {}
+        for name, r in zip("aby", self._requantizers(site), strict=True):
+            fields |= {f"multiplier_{name}": int(r.multiplier[0]), f"shift_{name}": int(r.shift[0])}
+        return fields
+
+
+@operator("Add")
+@dataclass(frozen=True, slots=True)
+class Add(_Sum):
+    """a + b."""
+
+    def real(self, a: Array, b: Array) -> Array:
+        return a + b
+
+
+@operator("Sub")
+@dataclass(frozen=True, slots=True)
+class Sub(_Sum):
+    """a - b."""
+
+    sign = -1
+
+    def real(self, a: Array, b: Array) -> Array:
+        return a - b
+
+
+@operator("Mul")
+@dataclass(frozen=True, slots=True)
+class Mul(Binary):
+    """a * b; the int8 product is exact in int32 and scaled once."""
+
+    def _requantizer(self, site: Site) -> Any:
+        sa, sb, sy = _scales(site)
+        return requantizer(sa * sb / sy, site.rounding)
+
+    def real(self, a: Array, b: Array) -> Array:
+        return a * b
+
+    def integer_value(self, site: Site, a: Array, b: Array) -> Array:
+        return self._requantizer(site).apply(a * b)
+
+    def integer_fields(self, site: Site) -> dict[str, Scalar]:
+        r = self._requantizer(site)
+        return {"multiplier_y": int(r.multiplier[0]), "shift_y": int(r.shift[0])}

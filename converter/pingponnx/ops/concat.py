@@ -1,0 +1,83 @@
+"""Concatenation along any axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Self
+
+import numpy as np
+
+from pingponnx.calls import Call, Inputs, Output, Struct, Table
+from pingponnx.ir import Array, Shape, Tensor
+from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
+from pingponnx.ops.dtypes import kernel_suffix
+
+
+@operator("Concat")
+@dataclass(frozen=True, slots=True)
+class Concat(Operator):
+    """The inputs one after the other along an axis."""
+
+    axis: int
+
+    moves_data = True
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        rank = len(node.shape())
+        axis = int(node.attributes.get("axis", 1))  # the default of opset 1
+        if not -rank <= axis < rank:
+            node.unsupported(f"axis {axis} of a tensor of rank {rank}")
+        return cls(axis % rank), keep(len(node.inputs))
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        shapes = [x.shape for x in inputs if x is not None]
+        length = sum(shape[self.axis] for shape in shapes)
+        return ((*shapes[0][: self.axis], length, *shapes[0][self.axis + 1 :]),)
+
+    def integer(self, site: Site) -> str:
+        same = all(
+            x is None or (x.dtype, x.quantization) == (site.y.dtype, site.y.quantization) for x in site.inputs
+        )
+        return "" if same else "its inputs are quantized differently"
+
+    def permuted(self, permutation: tuple[int, ...]) -> Self:
+        return replace(self, axis=permutation.index(self.axis))
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        return np.concatenate([x for x in arrays if x is not None], axis=self.axis)
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        suffix = kernel_suffix(self, site)
+        tensors = [x for x in site.inputs if x is not None]
+        outer = prod(site.y.shape[: self.axis])
+        blocks = [x.size // outer for x in tensors]
+        return [
+            Call(
+                f"concat_{suffix}",
+                f"concat_{suffix}.h",
+                (
+                    Struct("concat_params", {"outer": outer, "inputs": len(blocks)}),
+                    Inputs(f"const {site.x.dtype.c} *"),
+                    Table("blocks", np.array(blocks, np.int32)),
+                    Output(),
+                ),
+                overlap=_distances(tensors, outer, blocks),
+                cycles=site.y.size,
+            )
+        ]
+
+
+def _distances(tensors: Sequence[Tensor], outer: int, blocks: Sequence[int]) -> dict[int, int]:
+    """Safe D per input: when its last block is moved (memmove), all output before it is written already.
+
+    The gap between what is written and what is still to be read only grows, so the last block decides.
+    A tensor that is named twice must be safe in both places.
+    """
+    starts = np.cumsum([0, *blocks])
+    total = int(starts[-1])
+    needs = [(outer - 1) * (total - b) + int(s) for s, b in zip(starts[:-1], blocks, strict=True)]
+    worst: dict[str, int] = {}
+    for tensor, need in zip(tensors, needs, strict=True):
+        worst[tensor.name] = max(need, worst.get(tensor.name, 0))
+    return {i: worst[tensor.name] * tensor.dtype.bytes for i, tensor in enumerate(tensors)}

@@ -1,0 +1,136 @@
+"""Fully connected layers: Gemm, and MatMul with a constant matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf, prod
+from typing import Self
+
+import numpy as np
+
+from pingponnx.calls import Argument, Call, Input, Output, Scratch, ScratchBytes, ScratchQuery, Struct, Table
+from pingponnx.fixed_point import clamp_s8
+from pingponnx.ir import Array, Shape, Tensor
+from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
+from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
+
+
+@operator("Gemm")
+@dataclass(frozen=True, slots=True)
+class Gemm(Operator):
+    """y = x W^T + bias over the last axis of x; W is constant, `out in`; the activation is fused."""
+
+    low: float = -inf
+    high: float = inf
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        weights = node.inputs[1]
+        assert weights is not None
+        if not weights.constant or len(weights.shape) != 2:
+            node.unsupported("the second matrix must be a constant of rank 2")
+        if node.attributes.get("transA", 0):
+            node.unsupported("transA=1", "transpose the input in the model instead")
+        if node.attributes.get("alpha", 1.0) != 1.0 or node.attributes.get("beta", 1.0) != 1.0:
+            node.unsupported("alpha and beta other than 1", "fold them into the weights")
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        outputs = weights.shape[0 if node.attributes.get("transB", 0) else 1]
+        if bias is not None and (not bias.constant or bias.size not in (1, outputs)):
+            node.unsupported("the bias must be a constant with one value per output")
+        transposed = weights if node.attributes.get("transB", 0) else _transposed(weights)
+        return cls(), (0, transposed, *range(2, len(node.inputs)))
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        x, weights = inputs[0], inputs[1]
+        assert x is not None and weights is not None
+        return ((*x.shape[:-1], weights.shape[0]),)
+
+    def integer(self, site: Site) -> str:
+        weights = site.inputs[1]
+        assert weights is not None
+        return "" if weights.quantized else "its weights are not quantized"
+
+    def with_clamp(self, low: float, high: float) -> Self | None:
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
+
+    def macs(self, site: Site) -> int:
+        return site.y.size * site.x.shape[-1]
+
+    def lower(self, site: Site) -> Linear:
+        """Weights `out in`, int32 bias, zero points and multipliers."""
+        return lower_linear(self, site, self.low, self.high)
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        x = arrays[0]
+        assert x is not None
+        linear = self.lower(site)
+        if not site.quantized:
+            return clamp_f32(x.astype(np.float32) @ linear.weights.T + linear.bias, linear)
+        weights = linear.weights.astype(np.int64) - linear.weight_zero_point[:, None]
+        acc = (x.astype(np.int64) - linear.input_zero_point) @ weights.T + linear.bias
+        y = linear.requantizer.apply(acc) + linear.output_zero_point
+        return clamp_s8(y, linear.low, linear.high)
+
+    def _params(self, site: Site, linear: Linear) -> Struct:
+        fields = {"rows": prod(site.x.shape[:-1]), "in_n": site.x.shape[-1], "out_n": site.y.shape[-1]}
+        return Struct(f"gemm_params_{site.suffix}", fields | linear.fields())
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        linear, macs = self.lower(site), self.macs(site)
+        arguments: tuple[Argument, ...] = (
+            self._params(site, linear),
+            Input(),
+            *linear.tables(linear.weights),
+            Output(),
+        )
+        name = f"gemm_{site.suffix}"
+        return [Call(name, f"{name}.h", arguments, macs=macs, cycles=8 * macs)]
+
+    def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
+        plain = self.kernels(site)[0]
+        if not site.quantized:
+            return fallback(plain, "float32: CMSIS-NN's int8 functions do not apply")
+        linear = self.lower(site)
+        if linear.weight_zero_point.any():
+            return fallback(plain, "CMSIS-NN takes symmetric weights only")
+        requantizer, count = linear.requantizer, len(linear.weights)
+        per_tensor = len(np.unique(np.stack([requantizer.multiplier, requantizer.shift]), axis=1).T) == 1
+        # 4.0.0 has no per-channel fully connected function: a 1x1 convolution is the same computation
+        kind = "fully_connected" if per_tensor else "fully_connected_per_channel"
+        needed = "arm_fully_connected_s8" if per_tensor else "arm_convolve_wrapper_s8"
+        if needed not in library.functions:
+            return fallback(plain, f"this CMSIS-NN lacks {needed}")
+        tables: tuple[Argument, ...] = ()
+        fields = dict(self._params(site, linear).fields)
+        if per_tensor:
+            fields |= {"multiplier": int(requantizer.multiplier[0]), "shift": int(requantizer.shift[0])}
+        else:
+            fields |= {"multiplier": 0, "shift": 0}
+            tables = (Table("multiplier", requantizer.multiplier), Table("shift", requantizer.shift))
+        params, name = Struct("cmsis_fc_params", fields), f"cmsis_{kind}_s8"
+        arguments: tuple[Argument, ...] = (
+            params,
+            Input(),
+            Table("weights", np.ascontiguousarray(linear.weights)),
+            Table("bias", np.ascontiguousarray(np.broadcast_to(linear.bias, (count,)))),
+            *tables,
+            Scratch(),
+            ScratchBytes(),
+            Output(),
+        )
+        query = ScratchQuery(f"{name}.h", f"{name}_scratch", params)
+        return Call(name, f"{name}.h", arguments, macs=self.macs(site), scratch_query=query, checked=True)
+
+
+def _transposed(weights: Tensor) -> Tensor:
+    """A constant matrix `in out` as `out in`, its quantization axis with it."""
+    assert weights.data is not None
+    q = weights.quantization
+    if q is not None and q.axis is not None:
+        q = replace(q, axis=1 - q.axis)
+    return replace(
+        weights,
+        name=f"{weights.name}@transposed",
+        shape=weights.shape[::-1],
+        data=np.ascontiguousarray(weights.data.T),
+        quantization=q,
+    )

@@ -1,0 +1,335 @@
+"""Pooling: maximum and average over sliding windows or the whole map; a clip is fused into it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Self
+
+import numpy as np
+
+from pingponnx.calls import Call, Input, Local, Output, Scratch, ScratchBytes, ScratchQuery, Struct, Table
+from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, Rounding, clamp_s8, requantizer
+from pingponnx.ir import Array, Quantization, Shape, Tensor
+from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
+from pingponnx.ops.dtypes import kernel_suffix
+from pingponnx.ops.linear import clamp_bounds
+from pingponnx.ops.window import Window, geometry, hw, read_window, with_hw
+
+Pads = tuple[int, int, int, int]  # top, left, bottom, right
+
+
+@operator("MaxPool", "GlobalMaxPool")
+@dataclass(frozen=True, slots=True)
+class MaxPool(Operator):
+    """Maximum over 1- or 2-dimensional windows, or over the whole map; padding is never the maximum."""
+
+    window: Window
+    low: float = -inf
+    high: float = inf
+
+    channels_last = True
+    moves_data = True
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        if len(node.outputs) > 1 and node.outputs[1]:
+            node.unsupported("the indices of the maxima are not computed", "drop the second output")
+        return cls(_read(node)), (0,)
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        return (_pooled(self.window, inputs[0]),)
+
+    def with_clamp(self, low: float, high: float) -> Self | None:
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        x = arrays[0]
+        assert x is not None
+        lowest = -np.inf if x.dtype == np.float32 else S8_MIN
+        best = np.maximum.reduce(list(_taps(_with_height(x), self.window, lowest)))
+        low, high = _bounds(site, self.low, self.high)
+        clipped: Array = best.clip(x.dtype.type(low), x.dtype.type(high))
+        return clipped.reshape(site.y.shape)
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        suffix = kernel_suffix(self, site)
+        low, high = _bounds(site, self.low, self.high)
+        params = Struct(f"max_pool_params_{suffix}", geometry(site, self.window) | {"low": low, "high": high})
+        return [_call(site, self.window, f"max_pool_{suffix}", params)]
+
+    def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
+        plain = self.kernels(site)[0]
+        reason = _cmsis_reason(site, self.window, "arm_max_pool_s8", library)
+        if reason:
+            return fallback(plain, reason)
+        params = _cmsis_params(site, self.window, *_bounds(site, self.low, self.high))
+        arguments = (params, Input(), Scratch(), ScratchBytes(), Output())
+        return Call("cmsis_max_pool_s8", "cmsis_max_pool_s8.h", arguments, cycles=plain.cycles)
+
+
+@operator("AveragePool", "GlobalAveragePool")
+@dataclass(frozen=True, slots=True)
+class AveragePool(Operator):
+    """Mean over 1- or 2-dimensional windows, or over the whole map."""
+
+    window: Window
+    counted: Pads = (0, 0, 0, 0)  # padding that counts: count_include_pad, without ceil_mode's extra
+    low: float = -inf
+    high: float = inf
+
+    channels_last = True
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        window = _read(node)
+        if node.op_type == "GlobalAveragePool" or not node.attributes.get("count_include_pad", 0):
+            return cls(window), (0,)
+        return cls(window, _explicit_pads(node, window)), (0,)
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        return (_pooled(self.window, inputs[0]),)
+
+    def integer(self, site: Site) -> str:
+        if not site.quantized:
+            return "its input is not quantized"
+        ratio = float(_quantization(site.x).s) / float(_quantization(site.y).s)
+        return "the output scale is so small that int32 results could overflow" if ratio > 2**20 else ""
+
+    def with_clamp(self, low: float, high: float) -> Self | None:
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
+
+    def counts(self, site: Site) -> Array:
+        """How many values each window's sum is divided by, `oh ow`."""
+        rows, columns = tap_counts(self.window, hw(site.x.shape), self.counted)
+        return np.outer(rows, columns)
+
+    def scaling(self, site: Site) -> Requantizer | None:
+        """Multipliers per count, from the smallest count on; None when input and output scale alike."""
+        x, y = _quantization(site.x), _quantization(site.y)
+        if x == y:
+            return None
+        counts = self.counts(site)
+        divisors = np.arange(counts.min(), counts.max() + 1, dtype=np.float64)
+        return requantizer(float(x.s) / float(y.s) / divisors, site.rounding)
+
+    # -- meaning ------------------------------------------------------------------------------------
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        x = arrays[0]
+        assert x is not None
+        counts = self.counts(site)[:, :, None]
+        if not site.quantized:
+            total = _sum(_taps(_with_height(x), self.window, 0.0))
+            mean = total / counts.astype(np.float32)
+            clipped: Array = mean.clip(np.float32(self.low), np.float32(self.high))
+            return clipped.reshape(site.y.shape)
+        zero, scaling = _quantization(site.x).z, self.scaling(site)
+        acc = _sum(_taps(_with_height(x).astype(np.int64) - zero, self.window, 0))
+        if scaling is None:
+            y = _mean(acc, counts, zero, site.rounding)
+        else:
+            which = counts - counts.min()
+            each = Requantizer(scaling.multiplier[which], scaling.shift[which], scaling.rounding)
+            y = each.apply(acc) + _quantization(site.y).z
+        return clamp_s8(y, *_int_bounds(site, self.low, self.high)).reshape(site.y.shape)
+
+    # -- kernels ------------------------------------------------------------------------------------
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        suffix = kernel_suffix(self, site)
+        low, high = _bounds(site, self.low, self.high)
+        counts = self.counts(site)
+        fields: dict[str, Any] = geometry(site, self.window)
+        names = ("count_top", "count_left", "count_bottom", "count_right")
+        fields |= dict(zip(names, self.counted, strict=True))
+        fields |= {"min_count": int(counts.min()), "max_count": int(counts.max())}
+        tables: tuple[Table, ...] = ()
+        if site.quantized:
+            x, y = _quantization(site.x), _quantization(site.y)
+            fields |= {"input_zero_point": x.z, "output_zero_point": y.z}
+            scaling = self.scaling(site)
+            plain = scaling is None or scaling.plain
+            tables = (
+                Table("multiplier", None if scaling is None else scaling.multiplier),
+                Table("shift", None if scaling is None or plain else scaling.shift.astype(np.int8)),
+            )
+        params = Struct(f"avg_pool_params_{suffix}", fields | {"low": low, "high": high})
+        return [_call(site, self.window, f"avg_pool_{suffix}", params, tables)]
+
+    def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
+        plain = self.kernels(site)[0]
+        reason = _cmsis_reason(site, self.window, "arm_avgpool_s8", library) or self._cmsis_differs(site)
+        if reason:
+            return fallback(plain, reason)
+        params = _cmsis_params(site, self.window, *_bounds(site, self.low, self.high))
+        header = "cmsis_avgpool_s8.h"
+        return Call(
+            "cmsis_avgpool_s8",
+            header,
+            (params, Input(), Scratch(), ScratchBytes(), Output()),
+            cycles=plain.cycles,
+            scratch_query=ScratchQuery(header, "cmsis_avgpool_s8_scratch", params),
+        )
+
+    def _cmsis_differs(self, site: Site) -> str:
+        """Why arm_avgpool_s8 would give other values than the reference; empty when it provably does not."""
+        counts = self.counts(site)
+        if self.scaling(site) is not None:
+            return "arm_avgpool_s8 does not requantize: input and output quantization differ"
+        if not np.array_equal(counts, AveragePool(self.window).counts(site)):
+            return "arm_avgpool_s8 never counts padding"
+        if site.rounding is Rounding.SINGLE and not (counts % 2).all():
+            # an odd count has no ties: every way to round to nearest agrees
+            return "arm_avgpool_s8 rounds ties away from zero, onnxruntime to even"
+        return ""
+
+
+# -- geometry ---------------------------------------------------------------------------------------
+
+
+def _read(node: OnnxNode) -> Window:
+    """The window of a pooling node; one that sees nothing but padding somewhere is refused."""
+    if node.op_type.startswith("Global"):
+        sizes = node.shape()[2:]
+        if len(sizes) not in (1, 2):
+            node.unsupported(f"{len(sizes)}-dimensional windows", "only 1-D and 2-D are supported")
+        return Window((1, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1]))
+    kernel = node.integers("kernel_shape")
+    if kernel is None:
+        node.unsupported("kernel_shape is missing")
+    window = read_window(node, kernel)
+    sizes = node.shape()[2:]
+    size = (1, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
+    if not all(min(counts) for counts in tap_counts(window, size, (0, 0, 0, 0))):
+        node.unsupported("a pooling window covers nothing but padding", "use pads smaller than the kernel")
+    return window
+
+
+def _explicit_pads(node: OnnxNode, window: Window) -> Pads:
+    """The padding that the model asks for, without what ceil_mode adds to the end."""
+    auto = node.attributes.get("auto_pad", "NOTSET")
+    if auto.startswith("SAME"):
+        return window.pads
+    pads = node.integers("pads") if auto == "NOTSET" else None
+    if pads is None:
+        return (0, 0, 0, 0)
+    return (0, pads[0], 0, pads[1]) if len(pads) == 2 else (pads[0], pads[1], pads[2], pads[3])
+
+
+def tap_counts(window: Window, size: tuple[int, int], counted: Pads) -> tuple[list[int], list[int]]:
+    """Per output row and per output column: the taps inside the input and its counted padding."""
+    result = []
+    for axis, outputs in enumerate(window.output(*size)):
+        low, high = -counted[axis], size[axis] + counted[axis + 2]
+        reach = range(0, window.extent[axis], window.dilation[axis])
+        starts = (o * window.stride[axis] - window.pads[axis] for o in range(outputs))
+        result.append([sum(low <= start + k < high for k in reach) for start in starts])
+    return result[0], result[1]
+
+
+def pixel_distance(window: Window, size: tuple[int, int], channels: int) -> int:
+    """Smallest safe D, in values, of a kernel that makes its outputs one by one in the order y, x, c.
+
+    Every output is stored after its own window was read, so output j may destroy only what no output
+    after j reads: (end of output j) - (lowest value that outputs after j read) <= D for all j. Within a
+    pixel the next channel reads from `first + c + 1` on, after it the pixels that follow read from the
+    lowest of their windows on. Without padding and with windows that are disjoint (or at least step by
+    the stride over as many pixels as they produce) pixel p starts to read at or above pixel p, so D = 0:
+    the pool runs in place.
+    """
+    rows, columns = window.output(*size)
+    starts = zip((rows, columns), window.stride, window.pads[:2], window.dilation, strict=True)
+    # the first tap at or after index 0
+    y, x = (np.where(v < 0, v % d, v) for n, s, p, d in starts for v in [np.arange(n) * s - p])
+    first = ((y[:, None] * size[1] + x[None, :]) * channels).ravel()
+    # after the last pixel nothing is read any more; ending above the input is never worth having
+    end = size[0] * size[1] * channels
+    later = np.minimum.accumulate(np.append(first[1:], end)[::-1])[::-1]
+    pixel = np.arange(len(first)) * channels
+    distance = int((pixel + channels - later).max())
+    return distance if channels == 1 else max(distance, int((pixel - first).max()))
+
+
+def _pooled(window: Window, x: Tensor | None) -> Shape:
+    assert x is not None
+    return with_hw(x.shape, window.output(*hw(x.shape)), x.shape[-1])
+
+
+def _with_height(x: Array) -> Array:
+    return x if x.ndim == 4 else x[:, None]
+
+
+def _taps(x: Array, window: Window, fill: float) -> Iterator[Array]:
+    """For each tap of the window, in the kernels' order, its value for all outputs `n oh ow c`."""
+    n, h, w, c = x.shape
+    top, left, bottom, right = window.pads
+    padded = np.full((n, h + top + bottom, w + left + right, c), fill, x.dtype)
+    padded[:, top : top + h, left : left + w] = x
+    oh, ow = window.output(h, w)
+    for ky in range(0, window.extent[0], window.dilation[0]):
+        for kx in range(0, window.extent[1], window.dilation[1]):
+            yield padded[:, ky :: window.stride[0], kx :: window.stride[1]][:, :oh, :ow]
+
+
+# -- values -----------------------------------------------------------------------------------------
+
+
+def _sum(taps: Iterator[Array]) -> Array:
+    total = next(taps).copy()
+    for tap in taps:
+        total += tap
+    return total
+
+
+def _mean(acc: Array, counts: Array, zero: int, rounding: Rounding) -> Array:
+    """acc / counts + zero, where acc are sums of values less `zero`."""
+    if rounding is Rounding.TFLITE:  # of the raw sum, halves away from zero, as CMSIS-NN does
+        raw = acc + counts * zero
+        rounded: Array = np.sign(raw) * ((np.abs(raw) + counts // 2) // counts)
+        return rounded
+    quotient, twice = acc // counts, 2 * (acc % counts)
+    nearest: Array = quotient + ((twice > counts) | ((twice == counts) & (quotient & 1 == 1)))
+    return nearest + zero
+
+
+def _quantization(tensor: Tensor) -> Quantization:
+    assert tensor.quantization is not None
+    return tensor.quantization
+
+
+def _int_bounds(site: Site, low: float, high: float) -> tuple[int, int]:
+    """The clamp in output units of an int8 site, quantized or plain integers."""
+    if site.y.quantization is None:
+        return max(S8_MIN, int(max(low, S8_MIN))), min(S8_MAX, int(min(high, S8_MAX)))
+    return clamp_bounds(low, high, site.y.quantization)
+
+
+def _bounds(site: Site, low: float, high: float) -> tuple[float, float]:
+    return (float(low), float(high)) if site.suffix == "f32" else _int_bounds(site, low, high)
+
+
+# -- calls ------------------------------------------------------------------------------------------
+
+
+def _call(site: Site, window: Window, name: str, params: Struct, tables: tuple[Table, ...] = ()) -> Call:
+    rows = Local(f"const {site.x.dtype.c} *", window.extent[0])
+    distance = pixel_distance(window, hw(site.x.shape), site.x.shape[-1]) * site.x.dtype.bytes
+    return Call(
+        name,
+        f"{name}.h",
+        (params, Input(), *tables, rows, Output()),
+        overlap={0: distance} if site.x.shape[0] == 1 else {},
+        cycles=6 * window.kernel[0] * window.kernel[1] * site.y.size,
+    )
+
+
+def _cmsis_reason(site: Site, window: Window, function: str, library: CmsisNN) -> str:
+    if site.suffix != "s8":
+        return "float32: CMSIS-NN's int8 functions do not apply"
+    if window.dilation != (1, 1) and window.kernel != (1, 1):
+        return f"{function} has no dilation"
+    return "" if function in library.functions else f"this CMSIS-NN lacks {function}"
+
+
+def _cmsis_params(site: Site, window: Window, low: float, high: float) -> Struct:
+    return Struct("cmsis_pool_params", geometry(site, window) | {"low": int(low), "high": int(high)})

@@ -1,0 +1,141 @@
+"""Crossing between real numbers and int8: QuantizeLinear, DequantizeLinear, and int8 to int8."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pingponnx.calls import Call, Input, Output, Struct
+from pingponnx.fixed_point import dequantize_array, quantize_array
+from pingponnx.ir import Array, DType, Quantization, Shape, Tensor
+from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
+from pingponnx.ops.lookup import lookup_call
+
+_INTEGERS = {DType.S8, DType.U8}
+
+
+def read_quantization(node: OnnxNode, axis_default: int = 1) -> tuple[Quantization, DType]:
+    """Scale and zero point of a Q or DQ node (inputs 1 and 2) and the integer type; checks the scale."""
+    scale = node.constant(1)
+    assert scale is not None
+    scale = np.atleast_1d(scale.astype(np.float32))
+    if not np.isfinite(scale).all() or (scale <= 0).any():
+        node.unsupported("a scale is zero, negative, infinite or NaN", "quantize the model again")
+    tensor = node.inputs[2] if len(node.inputs) > 2 else None
+    zero = np.zeros(len(scale), np.int32)
+    dtype = DType.U8
+    if tensor is not None:
+        if tensor.data is None:
+            node.unsupported("the zero point must be a constant")
+        zero, dtype = np.atleast_1d(tensor.data.astype(np.int32)), tensor.dtype
+    if node.attributes.get("block_size", 0):
+        node.unsupported("blocked quantization")
+    rank = max(len(node.shape()), 1)
+    axis = None if len(scale) == 1 else int(node.attributes.get("axis", axis_default)) % rank
+    return Quantization(scale, np.ascontiguousarray(np.broadcast_to(zero, scale.shape)), axis), dtype
+
+
+@operator("QuantizeLinear")
+@dataclass(frozen=True, slots=True)
+class QuantizeLinear(Operator):
+    """float32 -> int8, per tensor: round half to even, saturate."""
+
+    to: Quantization
+    integer_type: DType
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        quantization, dtype = read_quantization(node)
+        if dtype not in _INTEGERS:
+            node.unsupported(f"activations of type {dtype.value}", "quantize them to int8 or uint8")
+        if not quantization.per_tensor:
+            node.unsupported("activations quantized per channel", "quantize activations per tensor")
+        return cls(quantization, dtype), keep(1)
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        assert inputs[0] is not None
+        return (inputs[0].shape,)
+
+    def dtype(self, *inputs: Tensor | None) -> DType:
+        return self.integer_type
+
+    def quantization(self, *inputs: Tensor | None) -> Quantization | None:
+        return self.to
+
+    def permuted(self, permutation: tuple[int, ...]) -> "QuantizeLinear":
+        return self
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        assert arrays[0] is not None
+        return quantize_array(arrays[0], self.to).astype(np.int8)
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        params = Struct(
+            "quantize_params", {"count": site.x.size, "scale": float(self.to.s), "zero_point": self.to.z}
+        )
+        # the output is a quarter of the input, written front to back after the value was read
+        return [
+            Call("quantize_s8", "quantize_s8.h", (params, Input(), Output()), overlap={0: 0}, cycles=20 * site.x.size)
+        ]
+
+
+@operator("DequantizeLinear")
+@dataclass(frozen=True, slots=True)
+class DequantizeLinear(Operator):
+    """int8 -> float32, per tensor; constants are dequantized at conversion."""
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        return cls(), keep(1)
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        assert inputs[0] is not None
+        return (inputs[0].shape,)
+
+    def dtype(self, *inputs: Tensor | None) -> DType:
+        return DType.F32
+
+    def permuted(self, permutation: tuple[int, ...]) -> "DequantizeLinear":
+        return self
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        assert arrays[0] is not None and site.x.quantization is not None
+        return dequantize_array(arrays[0], site.x.quantization)
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        q = site.x.quantization
+        assert q is not None
+        params = Struct("quantize_params", {"count": site.x.size, "scale": float(q.s), "zero_point": q.z})
+        return [Call("dequantize_s8", "quantize_s8.h", (params, Input(), Output()), cycles=12 * site.x.size)]
+
+
+@dataclass(frozen=True, slots=True)
+class Requantize(Operator):
+    """int8 -> int8 under another scale and zero point, by lookup table."""
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        node.unsupported("Requantize is made by rewriting only")
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        assert inputs[0] is not None
+        return (inputs[0].shape,)
+
+    def integer(self, site: Site) -> str:
+        return ""
+
+    def permuted(self, permutation: tuple[int, ...]) -> "Requantize":
+        return self
+
+    def table(self, site: Site) -> Array:
+        """Output for each of the 256 inputs, index q + 128."""
+        assert site.x.quantization is not None and site.y.quantization is not None
+        codes = np.arange(-128, 128, dtype=np.int8)
+        return quantize_array(dequantize_array(codes, site.x.quantization), site.y.quantization).astype(np.int8)
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        assert arrays[0] is not None
+        return self.table(site)[arrays[0].astype(np.int16) + 128]
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        return [lookup_call(self.table(site), site.x.size)]

@@ -1,0 +1,199 @@
+"""QDQ folding: DequantizeLinear, operator, QuantizeLinear become one integer node.
+
+Rules, applied until none changes anything:
+ 1. Q(DQ(x)) is x under the same quantization, and a lookup table otherwise.
+ 2. A node whose activations all come from DQ and whose result only goes to equal Qs runs on integers.
+ 3. A node that only moves data commutes with DQ (which sinks below it) and with Q (which rises above it).
+What does not fold stays a float32 island between explicit Q and DQ nodes.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pingponnx.ir import DType, Graph, Node, Quantization, Tensor
+from pingponnx.ops import Site
+from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear, Requantize
+from pingponnx.ops.reshape import Reshape
+from pingponnx.rewrite.edit import live, renamed
+
+Rule = Callable[[Graph], Graph | None]
+
+
+def fold_quantization(graph: Graph) -> Graph:
+    """Fold Q and DQ pairs as far as they go, and make quantized constants of float nodes float32."""
+    rules: tuple[Rule, ...] = (_cancel_pair, _fold_node, _sink_dequantize, _raise_quantize)
+    while True:
+        for rule in rules:
+            changed = rule(graph)
+            if changed is not None:
+                graph = live(changed)
+                break
+        else:
+            return _dequantize_constants(graph)
+
+
+def _splice(graph: Graph, node: Node, new: tuple[Node, ...], *tensors: Tensor) -> Graph:
+    """The graph with `node` replaced by `new`."""
+    nodes: list[Node] = []
+    for old in graph.nodes:
+        nodes.extend(new if old is node else (old,))
+    return graph.with_(nodes, *tensors)
+
+
+def _is_dequantize(node: Node | None) -> bool:
+    return node is not None and isinstance(node.op, DequantizeLinear)
+
+
+def _cancel_pair(graph: Graph) -> Graph | None:
+    producers = graph.producers()
+    for node in graph.nodes:
+        if not isinstance(node.op, QuantizeLinear):
+            continue
+        before = producers.get(node.inputs[0])
+        if before is None or not isinstance(before.op, DequantizeLinear):
+            continue
+        x, y = graph.tensors[before.inputs[0]], graph.tensors[node.outputs[0]]
+        if x.quantization != y.quantization:
+            return _splice(graph, node, (replace(node, op=Requantize(), inputs=(x.name,)),))
+        if y.name in graph.outputs:
+            return _splice(graph, node, (replace(node, op=Reshape(y.shape), inputs=(x.name,)),))
+        nodes = (renamed(n, {y.name: x.name}) for n in graph.nodes if n is not node)
+        return graph.with_(nodes, replace(x, origin=x.origin or y.origin))
+    return None
+
+
+def _quantizer_after(graph: Graph, node: Node, readers: dict[str, list[Node]]) -> list[Node]:
+    """The Q nodes that read a node's only output, when they all agree and nobody else reads it."""
+    (name,) = node.outputs
+    found = readers[name]
+    if name in graph.outputs or not found or not all(isinstance(n.op, QuantizeLinear) for n in found):
+        return []
+    return found if len({n.op.to for n in found}) == 1 else []  # type: ignore[attr-defined]
+
+
+def _fold_node(graph: Graph) -> Graph | None:
+    producers, readers = graph.producers(), graph.consumers()
+    for node in graph.nodes:
+        if isinstance(node.op, QuantizeLinear | DequantizeLinear) or len(node.outputs) != 1:
+            continue
+        activations = [n for n in node.inputs if n and not graph.tensors[n].constant]
+        if not activations or not all(_is_dequantize(producers.get(n)) for n in activations):
+            continue
+        after = _quantizer_after(graph, node, readers)
+        if not after:
+            continue
+        folded = _folded(graph, node, producers, graph.tensors[after[0].outputs[0]])
+        if folded is None:
+            continue
+        same = {n.outputs[0]: after[0].outputs[0] for n in after[1:] if n.outputs[0] not in graph.outputs}
+        gone = {id(n) for n in after if n is after[0] or n.outputs[0] in same}
+        rest = graph.with_(n for n in graph.nodes if id(n) not in gone or n is node)
+        spliced = _splice(rest, node, folded[0], *folded[1])
+        return spliced.with_(renamed(n, same) for n in spliced.nodes)
+    return None
+
+
+def _folded(
+    graph: Graph, node: Node, producers: dict[str, Node], y: Tensor
+) -> tuple[tuple[Node, ...], list[Tensor]] | None:
+    """The integer node (with requantized inputs in front where it only moves data), or None."""
+    sources = [
+        n if not n or graph.tensors[n].constant else producers[n].inputs[0] for n in node.inputs
+    ]
+    extra: list[Node] = []
+    tensors: list[Tensor] = []
+    if node.op.moves_data:
+        for i, name in enumerate(sources):
+            x = graph.tensors[name]
+            if x.quantization != y.quantization:
+                aligned = replace(x, name=graph.fresh(f"{name}@{node.name}"), quantization=y.quantization, origin=None)
+                extra.append(Node(f"{node.name}/requantize{i}", Requantize(), (name,), (aligned.name,)))
+                tensors.append(aligned)
+                sources[i] = aligned.name
+    table = {**graph.tensors, **{t.name: t for t in tensors}}
+    site = Site(node.name, tuple(table[n] if n else None for n in sources), (y,))
+    if node.op.integer(site):
+        return None
+    return (*extra, replace(node, inputs=tuple(sources), outputs=(y.name,))), tensors
+
+
+def _only_input(graph: Graph, node: Node) -> str | None:
+    """The single activation of a node that only moves data."""
+    if not node.op.moves_data or len(node.outputs) != 1 or len(node.inputs) != 1:
+        return None
+    name = node.inputs[0]
+    return None if graph.tensors[name].constant else name
+
+
+def _integer_twin(graph: Graph, tensor: Tensor, q: Quantization | None) -> Tensor:
+    name = graph.fresh(f"{tensor.name}@s8")
+    return replace(tensor, name=name, dtype=DType.S8, quantization=q, origin=None)
+
+
+def _sink_dequantize(graph: Graph) -> Graph | None:
+    producers = graph.producers()
+    for node in graph.nodes:
+        name = _only_input(graph, node)
+        before = producers.get(name) if name else None
+        if before is None or not isinstance(before.op, DequantizeLinear):
+            continue
+        x, y = graph.tensors[before.inputs[0]], graph.tensors[node.outputs[0]]
+        moved = _integer_twin(graph, y, x.quantization)
+        if node.op.integer(Site(node.name, (x,), (moved,))):
+            continue
+        return _splice(
+            graph,
+            node,
+            (
+                replace(node, inputs=(x.name,), outputs=(moved.name,)),
+                Node(f"{node.name}/dequantize", DequantizeLinear(), (moved.name,), node.outputs),
+            ),
+            moved,
+        )
+    return None
+
+
+def _raise_quantize(graph: Graph) -> Graph | None:
+    readers = graph.consumers()
+    for node in graph.nodes:
+        name = _only_input(graph, node)
+        after = _quantizer_after(graph, node, readers) if name else []
+        if not name or not after:
+            continue
+        op, x, y = after[0].op, graph.tensors[name], graph.tensors[after[0].outputs[0]]
+        early = _integer_twin(graph, x, y.quantization)
+        if node.op.integer(Site(node.name, (early,), (y,))):
+            continue
+        same = {n.outputs[0]: y.name for n in after[1:]}
+        if any(n in graph.outputs for n in same):
+            continue
+        gone = {id(n) for n in after}
+        rest = graph.with_(renamed(n, same) if n is not node else n for n in graph.nodes if id(n) not in gone)
+        return _splice(
+            rest,
+            node,
+            (
+                Node(after[0].name, op, (name,), (early.name,)),
+                replace(node, inputs=(early.name,), outputs=(y.name,)),
+            ),
+            early,
+            y,
+        )
+    return None
+
+
+def _dequantize_constants(graph: Graph) -> Graph:
+    """Nodes that stay in float32 read float32 constants."""
+    tensors: dict[str, Tensor] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        names: dict[str, str] = {}
+        if all(graph.tensors[n].dtype is DType.F32 for n in node.outputs):
+            for name in node.inputs:
+                t = graph.tensors.get(name)
+                if t is not None and t.constant and t.quantized:
+                    real = replace(t, name=f"{name}@f32", dtype=DType.F32, quantization=None, data=t.real())
+                    tensors[real.name] = real
+                    names[name] = real.name
+        nodes.append(renamed(node, names))
+    return graph.with_(nodes, *tensors.values())

@@ -1,0 +1,72 @@
+/* int8 average-pool by rows, any geometry, with a fused clamp. Outputs are stored in the order y, x, c, each
+ * one after its whole window was read: disjoint unpadded windows may be pooled in place. */
+#ifndef PINGPONNX_AVG_POOL_S8_H
+#define PINGPONNX_AVG_POOL_S8_H
+
+#include "pool_params.h"
+
+/* sum / count + zero_point of a sum of values less the zero point, when no scale changes. */
+static inline int32_t avg_pool_s8_mean(int32_t sum, int32_t count, int32_t zero_point) {
+#if defined(PINGPONNX_ROUNDING_TFLITE)
+    const int32_t raw = sum + count * zero_point; /* halves away from zero, as CMSIS-NN rounds */
+    return (raw > 0 ? raw + count / 2 : raw - count / 2) / count;
+#else
+    int32_t quotient = sum / count; /* halves to even, as onnxruntime rounds: ties are common here */
+    int32_t rest = sum % count;
+    if (rest < 0) {
+        rest += count;
+        --quotient;
+    }
+    const int32_t twice = 2 * rest;
+    return quotient + (twice > count || (twice == count && quotient % 2 != 0) ? 1 : 0) + zero_point;
+#endif
+}
+
+/* The sum of the values less the zero point; taps `begin` to `end` of each row are inside the input. */
+static inline int32_t avg_pool_s8_sum(const avg_pool_params_s8 *p, const int8_t *const *rows, int32_t first,
+                                      int32_t begin, int32_t end, int32_t c) {
+    int32_t sum = 0;
+    for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
+        const int8_t *row = rows[ky * p->dilation_h];
+        for (int32_t kx = begin; row != NULL && kx < end; ++kx) {
+            sum += row[(ptrdiff_t)(first + kx * p->dilation_w) * p->in_c + c] - p->input_zero_point;
+        }
+    }
+    return sum;
+}
+
+/* Output row `y` from POOL_WINDOW_ROWS(p) input rows (NULL: padding). Multipliers and shifts are indexed by
+ * count - min_count; NULL multipliers: input and output have the same scale and zero point. */
+KERNEL void avg_pool_s8_row(const avg_pool_params_s8 *p, const int8_t *const *rows, int32_t y,
+                            const int32_t *multiplier, const int8_t *shift, int8_t *output) {
+    for (int32_t x = 0; x < p->out_w; ++x) {
+        const int32_t first = x * p->stride_w - p->pad_left;
+        const int32_t begin = pool_first_tap(first, p->dilation_w);
+        const int32_t end = pool_end_tap(first, p->dilation_w, p->kernel_w, p->in_w);
+        const int32_t count = POOL_COUNT(p, y, x);
+        const int32_t which = count - p->min_count;
+        for (int32_t c = 0; c < p->in_c; ++c) {
+            const int32_t sum = avg_pool_s8_sum(p, rows, first, begin, end, c);
+            const int32_t value =
+                multiplier == NULL
+                    ? avg_pool_s8_mean(sum, count, p->input_zero_point)
+                    : requantize(sum, multiplier[which], channel_shift(shift, which)) + p->output_zero_point;
+            *output++ = clamp_s8(value, p->low, p->high);
+        }
+    }
+}
+
+KERNEL void avg_pool_s8(const avg_pool_params_s8 *p, const int8_t *input, const int32_t *multiplier,
+                        const int8_t *shift, const int8_t **rows, int8_t *output) {
+    const int32_t in_row = p->in_w * p->in_c;
+    for (int32_t n = 0; n < p->batch; ++n) {
+        for (int32_t y = 0; y < p->out_h; ++y) {
+            window_rows_s8(rows, POOL_WINDOW_ROWS(p), input, y * p->stride_h - p->pad_top, p->in_h, in_row);
+            avg_pool_s8_row(p, rows, y, multiplier, shift, output);
+            output += (ptrdiff_t)p->out_w * p->out_c;
+        }
+        input += (ptrdiff_t)p->in_h * in_row;
+    }
+}
+
+#endif

@@ -1,0 +1,60 @@
+/* int8 depthwise convolution by rows (groups = input channels = output channels). Weights `kh kw c`. */
+#ifndef PINGPONNX_DEPTHWISE_S8_H
+#define PINGPONNX_DEPTHWISE_S8_H
+
+#include "conv_params.h"
+
+static inline int32_t depthwise_s8_accumulate(const conv_params_s8 *p, const int8_t *const *rows, int32_t row,
+                                              int32_t x, const int8_t *weights, int32_t c, int32_t bias,
+                                              int32_t weight_zero_point) {
+    const int8_t *w = weights + c;
+    int32_t acc = bias;
+    for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
+        const int8_t *in_row = rows[row + ky * p->dilation_h];
+        for (int32_t kx = 0; kx < p->kernel_w; ++kx, w += p->in_c) {
+            const int32_t in_x = x * p->stride_w - p->pad_left + kx * p->dilation_w;
+            if (in_row != NULL && in_x >= 0 && in_x < p->in_w) {
+                acc += (in_row[(ptrdiff_t)in_x * p->in_c + c] - p->input_zero_point) * (*w - weight_zero_point);
+            }
+        }
+    }
+    return acc;
+}
+
+/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
+KERNEL void depthwise_s8_row(const conv_params_s8 *p, const int8_t *const *rows, const int8_t *weights,
+                             const int32_t *bias, const int32_t *weight_zero_point, const int32_t *multiplier,
+                             const int8_t *shift, int8_t *output) {
+    for (int32_t x = 0; x < p->out_w; ++x) {
+        for (int32_t c = 0; c < p->out_c; ++c) {
+            const int32_t zero = weight_zero_point != NULL ? weight_zero_point[c] : 0;
+            int32_t best = INT32_MIN;
+            for (int32_t py = 0; py < p->pool_h; ++py) {
+                for (int32_t px = 0; px < p->pool_w; ++px) {
+                    best = max_s32(best, depthwise_s8_accumulate(p, rows, py * p->stride_h,
+                                                                 x * p->pool_stride_w + px, weights, c,
+                                                                 bias[c], zero));
+                }
+            }
+            const int32_t y = requantize(best, multiplier[c], channel_shift(shift, c));
+            *output++ = clamp_s8(y + p->output_zero_point, p->low, p->high);
+        }
+    }
+}
+
+KERNEL void depthwise_s8(const conv_params_s8 *p, const int8_t *input, const int8_t *weights,
+                         const int32_t *bias, const int32_t *weight_zero_point, const int32_t *multiplier,
+                         const int8_t *shift, const int8_t **rows, int8_t *output) {
+    const int32_t in_row = p->in_w * p->in_c;
+    for (int32_t n = 0; n < p->batch; ++n) {
+        for (int32_t y = 0; y < p->out_h; ++y) {
+            window_rows_s8(rows, CONV_WINDOW_ROWS(p), input, y * CONV_WINDOW_STEP(p) - p->pad_top, p->in_h,
+                           in_row);
+            depthwise_s8_row(p, rows, weights, bias, weight_zero_point, multiplier, shift, output);
+            output += (ptrdiff_t)p->out_w * p->out_c;
+        }
+        input += (ptrdiff_t)p->in_h * in_row;
+    }
+}
+
+#endif

@@ -1,0 +1,383 @@
+"""One operator at a time: a tiny ONNX model, its Site, onnxruntime's answer, and the C kernel on the host."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from pingponnx.calls import (
+    Argument,
+    Call,
+    Input,
+    Inputs,
+    Local,
+    Output,
+    Scratch,
+    ScratchBytes,
+    Struct,
+    Table,
+)
+from pingponnx.fixed_point import Rounding
+from pingponnx.ir import Array, DType, Quantization, Tensor
+from pingponnx.ops import CmsisNN, OnnxNode, Operator, Site, registry
+
+ROOT = Path(__file__).resolve().parents[2]
+_CTYPES = {"float32": "float"}
+_SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+_WARN = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
+
+EVERY_CMSIS = CmsisNN("test", frozenset({"arm_max_pool_s8", "arm_avgpool_s8"}))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An input that is an initializer of the model."""
+
+    data: Array
+
+
+def quantization(scale: float, zero_point: int) -> Quantization:
+    return Quantization(np.array([scale], np.float32), np.array([zero_point], np.int32))
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operator at a site with data; `expected` is onnxruntime's answer; all in our layout."""
+
+    op: Operator
+    site: Site
+    arrays: tuple[Array, ...]
+    expected: Array
+    label: str = ""
+
+    @property
+    def reference(self) -> Array:
+        return self.op.reference(self.site, *self.arrays)
+
+    def with_rounding(self, rounding: Rounding) -> "Case":
+        return replace(self, site=replace(self.site, rounding=rounding))
+
+
+# -- models -----------------------------------------------------------------------------------------
+
+
+def make_case(
+    op_type: str,
+    *inputs: Array | Constant | None,
+    opset: int = 18,
+    quantized: Sequence[Quantization] = (),
+    rounding: Rounding = Rounding.SINGLE,
+    **attributes: Any,
+) -> Case:
+    """A node over the given inputs; with quantizations (inputs', then the output's) int8 codes around it."""
+    model, feeds = _model(op_type, inputs, opset, quantized, attributes)
+    node = read_node(op_type, *inputs, opset=opset, **attributes)
+    op, kept = registry()[op_type].from_onnx(node)
+    assert all(isinstance(k, int) for k in kept)
+    arrays = [_data(inputs[k]) for k in kept if isinstance(k, int)]
+    expected = run_onnx(model, feeds)
+    inferred = op.infer(*(_tensor("x", _layout(op, a), None) for a in arrays))
+    assert inferred == (_layout(op, expected).shape,), f"{op_type}: infer {inferred}"
+    # ONNX's own inference counts ceil_mode windows that start in the end padding; onnxruntime drops them
+    assert attributes.get("ceil_mode") or _onnx_shape(model) == expected.shape
+    return _case(op, arrays, expected, quantized, rounding, f"{op_type} {attributes}")
+
+
+def _case(
+    op: Operator,
+    arrays: Sequence[Array],
+    expected: Array,
+    quantized: Sequence[Quantization],
+    rounding: Rounding,
+    label: str,
+) -> Case:
+    arrays = [_layout(op, arrays[0]), *arrays[1:]]
+    scales = list(quantized) or [None] * (len(arrays) + 1)
+    tensors = tuple(_tensor(f"x{i}", a, scales[i]) for i, a in enumerate(arrays))
+    y = replace(_tensor("y", _layout(op, expected), scales[-1]), data=None)
+    site = Site("node", tuple(replace(t, data=None) for t in tensors), (y,), rounding)
+    return Case(op, site, tuple(arrays), _layout(op, expected), label)
+
+
+def read_node(op_type: str, *inputs: Array | Constant | None, opset: int = 18, **attributes: Any) -> OnnxNode:
+    """What load hands to from_onnx."""
+    outputs = attributes.pop("outputs", ("y",))
+    tensors = tuple(
+        None if x is None else replace(_tensor(f"x{i}", _data(x), None), data=_constant(x))
+        for i, x in enumerate(inputs)
+    )
+    return OnnxNode("node", op_type, opset, attributes, tensors, outputs)
+
+
+def _constant(x: Array | Constant) -> Array | None:
+    return x.data if isinstance(x, Constant) else None
+
+
+def _data(x: Array | Constant | None) -> Array:
+    assert x is not None
+    return x.data if isinstance(x, Constant) else x
+
+
+def _tensor(name: str, array: Array, q: Quantization | None) -> Tensor:
+    dtype = DType.F32 if array.dtype == np.float32 and q is None else DType(array.dtype.name)
+    return Tensor(name, array.shape, dtype, q)
+
+
+def _layout(op: Operator, array: Array) -> Array:
+    if not op.channels_last or array.ndim < 3:
+        return array
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1))
+
+
+def _model(
+    op_type: str,
+    inputs: Sequence[Array | Constant | None],
+    opset: int,
+    quantized: Sequence[Quantization],
+    attributes: Mapping[str, Any],
+) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    attributes = {k: v for k, v in attributes.items() if k != "outputs"}
+    nodes, values, constants, names = [], [], [], []
+    feeds: dict[str, Array] = {}
+    scales = iter(quantized)
+    for i, x in enumerate(inputs):
+        name = f"x{i}" if x is not None else ""
+        if isinstance(x, Constant):
+            constants.append(numpy_helper.from_array(x.data, name))
+        elif x is not None:
+            feeds[name] = x
+            element = helper.np_dtype_to_tensor_dtype(x.dtype)
+            values.append(helper.make_tensor_value_info(name, element, x.shape))
+            if quantized:
+                constants += _scales(name, next(scales))
+                nodes.append(_scaled("DequantizeLinear", name, name, f"{name}_real"))
+                name = f"{name}_real"
+        names.append(name)
+    nodes.append(helper.make_node(op_type, names, ["y"], **attributes))
+    if quantized:
+        constants += _scales("y", quantized[-1])
+        nodes.append(_scaled("QuantizeLinear", "y", "y", "y_code"))
+    element = TensorProto.INT8 if quantized else TensorProto.FLOAT
+    y = helper.make_tensor_value_info("y_code" if quantized else "y", element, None)
+    graph = helper.make_graph(nodes, "test", values, [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return model, feeds
+
+
+def _scales(name: str, q: Quantization) -> list[onnx.TensorProto]:
+    return [
+        numpy_helper.from_array(np.array(q.s), f"{name}_scale"),
+        numpy_helper.from_array(np.array(q.z, np.int8), f"{name}_zero"),
+    ]
+
+
+def _scaled(op_type: str, prefix: str, source: str, target: str) -> onnx.NodeProto:
+    return helper.make_node(op_type, [source, f"{prefix}_scale", f"{prefix}_zero"], [target])
+
+
+def run_onnx(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> Array:
+    """onnxruntime's answer, nothing optimised."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    (y,) = session.run(None, dict(feeds))
+    return np.asarray(y)
+
+
+def _onnx_shape(model: onnx.ModelProto) -> tuple[int, ...]:
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    return tuple(d.dim_value for d in inferred.graph.output[0].type.tensor_type.shape.dim)
+
+
+# -- C on the host ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """One kernel call on data; with `shared`, that input and the output share memory at the declared D."""
+
+    call: Call
+    inputs: tuple[Array, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    shared: int | None = None
+
+
+def run_of(case: Case, call: Call | None = None, shared: int | None = None) -> Run:
+    y = case.site.y
+    return Run(call or case.op.kernels(case.site)[0], case.arrays, y.shape, y.dtype.numpy, shared)
+
+
+def run_c(
+    runs: Sequence[Run], tmp_path: Path, flags: Sequence[str] = (), sources: Sequence[Path] = ()
+) -> list[Array]:
+    """Compile all runs into one sanitized program; returns the outputs."""
+    headers = sorted({run.call.header for run in runs})
+    text = ["#include <stdio.h>", *(f'#include "{h}"' for h in headers)]
+    text += [line for i, run in enumerate(runs) for line in _function(i, run)]
+    text += ["int main(void) {", *(f"    case_{i}();" for i in range(len(runs))), "    return 0;", "}"]
+    source, binary = tmp_path / "kernels.c", tmp_path / "kernels"
+    source.write_text("\n".join(text) + "\n")
+    include = [f"-I{ROOT / 'runtime_c'}", f"-I{ROOT / 'cmsis_baseline'}"]
+    command = [_cc(), *_WARN, *_SANITIZE, *include, *flags, str(source), *map(str, sources), "-o", str(binary), "-lm"]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr[-4000:]
+    ran = subprocess.run([str(binary)], capture_output=True)
+    assert ran.returncode == 0, ran.stderr.decode()[-4000:]
+    outputs, position = [], 0
+    for run in runs:
+        count = int(np.prod(run.shape)) * run.dtype.itemsize
+        data = ran.stdout[position : position + count]
+        outputs.append(np.frombuffer(data, run.dtype).reshape(run.shape))
+        position += count
+    assert position == len(ran.stdout)
+    return outputs
+
+
+@cache
+def _cc() -> str:
+    compiler = shutil.which("cc")
+    assert compiler, "tests need a C compiler (cc) on the host"
+    return compiler
+
+
+def _function(number: int, run: Run) -> list[str]:
+    """Constants, buffers and one call; the result goes to stdout as bytes."""
+    ctype, count = _c(run.dtype), int(np.prod(run.shape))
+    names = {i: f"in_{number}_{i}" for i in range(len(run.inputs))}
+    lines = [_array(f"in_{number}_{i}", a) for i, a in enumerate(run.inputs)]
+    body, output = [], f"out_{number}"
+    if run.shared is None:
+        lines.append(f"static {ctype} {output}[{count}];")
+    else:
+        size = run.inputs[run.shared].size
+        distance = run.call.overlap[run.shared] // run.dtype.itemsize
+        low = min(0, -distance)
+        length = max(size, count - distance) - low
+        lines.append(f"static {ctype} memory_{number}[{length}];")
+        source = f"memory_{number} + {-low}"
+        body.append(f"memcpy({source}, in_{number}_{run.shared}, sizeof in_{number}_{run.shared});")
+        names[run.shared] = f"({source})"
+        output = f"(memory_{number} + {-distance - low})"
+    arguments = []
+    for position, argument in enumerate(run.call.arguments):
+        declared, local, spelled = _argument(f"arg_{number}_{position}", argument, names, output)
+        lines += declared
+        body += local
+        arguments.append(spelled)
+    call = f"{run.call.function}({', '.join(arguments)})"
+    checked = f"if ({call} != 0) {{ puts({_quoted(run.call.function)}); }}"
+    body.append(checked if run.call.function.startswith("cmsis_") else f"{call};")
+    body.append(f"fwrite({output}, sizeof *{output}, {count}, stdout);")
+    return [*lines, f"static void case_{number}(void) {{", *(f"    {line}" for line in body), "}"]
+
+
+def _quoted(text: str) -> str:
+    return f'"{text} failed"'
+
+
+def _argument(
+    name: str, argument: Argument, inputs: Mapping[int, str], output: str
+) -> tuple[list[str], list[str], str]:
+    """File-scope lines, function-scope lines, and the expression."""
+    match argument:
+        case Input(index):
+            return [], [], inputs[index]
+        case Output():
+            return [], [], output
+        case Inputs(ctype):
+            return [], [f"{ctype}const {name}[] = {{{', '.join(inputs.values())}}};"], name
+        case Table(_, None):
+            return [], [], "NULL"
+        case Table(_, data):
+            assert data is not None
+            return [_array(name, data)], [], name
+        case Struct(ctype, fields):
+            values = ", ".join(_spell(v) for v in fields.values())
+            return [f"static const {ctype} {name} = {{{values}}};"], [], f"&{name}"
+        case Local(ctype, count):
+            return [], [f"{ctype}{name}[{count}];"], name
+        case Scratch():
+            return [f"static int32_t {name}[4096];"], [], name
+        case ScratchBytes():
+            return [], [], "4 * 4096"
+        case _:
+            return [], [], _spell(argument)
+
+
+def _c(dtype: np.dtype[Any]) -> str:
+    return _CTYPES.get(dtype.name, f"{dtype.name}_t")
+
+
+def _array(name: str, data: Array) -> str:
+    values = ", ".join(_spell(v) for v in data.ravel().tolist())
+    return f"static const {_c(data.dtype)} {name}[] = {{{values}}};"
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "{" + ", ".join(_spell(v) for v in value) + "}"
+    if isinstance(value, int):
+        return str(value)
+    if np.isinf(value):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    return "NAN" if np.isnan(value) else f"{float(np.float32(value)).hex()}f"
+
+
+# -- comparisons ------------------------------------------------------------------------------------
+
+
+def check_c(cases: Iterable[Case], tmp_path: Path, flags: Sequence[str] = ()) -> None:
+    """Every case's first kernel equals the reference, apart from its inputs and over each declared overlap."""
+    pairs: list[tuple[Case, Run]] = []
+    for case in cases:
+        call = case.op.kernels(case.site)[0]
+        pairs.append((case, run_of(case, call)))
+        pairs += [(case, run_of(case, call, index)) for index in call.overlap]
+    outputs = run_c([run for _, run in pairs], tmp_path, flags)
+    for (case, run), got in zip(pairs, outputs, strict=True):
+        assert_close(case.reference, got, f"{case.label} shared={run.shared}")
+
+
+def assert_close(expected: Array, got: Array, label: str = "") -> None:
+    """Equal integers, or float32 within 1e-5."""
+    if expected.dtype == np.float32:
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5, err_msg=label)
+    else:
+        np.testing.assert_array_equal(got, expected, err_msg=label)
+
+
+def check_permutations(case: Case, permutations: Iterable[tuple[int, ...]]) -> int:
+    """op.permuted(p) on permuted data is the permuted result; returns how many permutations it takes."""
+    taken = 0
+    for permutation in permutations:
+        op = case.op.permuted(permutation)
+        if op is None:
+            continue
+        taken += 1
+
+        def move(t: Tensor, permutation: tuple[int, ...] = permutation) -> Tensor:
+            return replace(t, shape=tuple(t.shape[a] for a in permutation))
+
+        inputs = tuple(move(t) for t in case.site.inputs if t is not None)
+        site = replace(case.site, inputs=inputs, outputs=(move(case.site.y),))
+        assert op.infer(*inputs) == (site.y.shape,)
+        moved = op.reference(site, *(a.transpose(permutation) for a in case.arrays))
+        assert_close(case.reference.transpose(permutation), moved, f"{case.label} {permutation}")
+    return taken
+
+
+def agreement(pairs: Iterable[tuple[Array, Array]]) -> tuple[float, int]:
+    """Share of equal values and largest difference."""
+    differences = np.concatenate([np.abs(a.astype(np.int64) - b).ravel() for a, b in pairs])
+    return float((differences == 0).mean()), int(differences.max())
