@@ -144,15 +144,8 @@ int tiny_run(tiny_arena *arena) {
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
 def test_the_count_survives_a_wrap_of_the_counter(core: str, tmp_path: Path) -> None:
     turns = 450_000_000  # 900 million instructions; the counter wraps at 671 or 839 million
-    firmware = make(
-        library(
-            spin("first", turns) + "int tiny_run(tiny_arena *arena) { PINGPONNX_NODE_BEGIN(0); first(); "
-            "PINGPONNX_NODE_END(0, arena, 1); return 0; }"
-        ),
-        core,
-        tmp_path,
-        trace=True,
-    )
+    sources = body("PINGPONNX_NODE_BEGIN(0); f(); PINGPONNX_NODE_END(0, arena, 1);", spin("f", turns))
+    firmware = make(sources, core, tmp_path, trace=True)
     assert run(firmware, [[]]).node_instructions == (2 * turns + 3, 0)
 
 

@@ -58,7 +58,11 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
         for i, (node, call) in enumerate(zip(graph.nodes, calls, strict=True))
         if call is not None
     ]
-    headers = sorted({call.header for call in calls if call is not None})
+    inputs = [_port(graph, memory, n, "input", i) for i, n in enumerate(graph.inputs)]
+    outputs = [_port(graph, memory, n, "output", i) for i, n in enumerate(graph.outputs)]
+    used = {call.header for call in calls if call is not None}
+    used |= {"quantize_s8.h" for port in inputs + outputs if port["quantized"]}  # the helpers' kernels
+    headers = sorted(used)
     context = {
         "prefix": prefix,
         "macro": prefix.upper(),
@@ -68,8 +72,8 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
         "settings": settings,
         "tflite": settings.rounding is Rounding.TFLITE,
         "memory": memory,
-        "inputs": [_port(graph, memory, n, "input", i) for i, n in enumerate(graph.inputs)],
-        "outputs": [_port(graph, memory, n, "output", i) for i, n in enumerate(graph.outputs)],
+        "inputs": inputs,
+        "outputs": outputs,
         "headers": headers,
         "structs": writer.structs,
         "tables": list(writer.tables.values()),

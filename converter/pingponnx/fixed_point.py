@@ -50,9 +50,14 @@ class Requantizer:
         return requantize(accumulator, self.multiplier, self.shift, self.rounding)
 
 
-def requantizer(scale: Array | float, rounding: Rounding) -> Requantizer:
-    """Multipliers and shifts of real scales (float64, positive)."""
-    pairs = [_multiplier(float(s)) for s in np.atleast_1d(np.asarray(scale, np.float64))]
+def requantizer(scale: Array | float, rounding: Rounding, *, precise: bool = False) -> Requantizer:
+    """Multipliers and shifts of real scales (float64, positive).
+
+    `precise` keeps 31 significant bits at any scale, for accumulators that are scaled down by far more
+    than a layer's are (an addition's have 20 extra bits); it needs a shift of its own under any rounding.
+    """
+    scales = [float(s) for s in np.atleast_1d(np.asarray(scale, np.float64))]
+    pairs = [_precise_multiplier(s) if precise else _multiplier(s) for s in scales]
     if rounding is Rounding.TFLITE:
         pairs = [_normalise(m, s) for m, s in pairs]
     return Requantizer(
@@ -67,6 +72,14 @@ def _multiplier(scale: float) -> tuple[int, int]:
     while round(scale * 2.0 ** (31 - shift)) > INT32_MAX:
         shift += 1
     return round(scale * 2.0 ** (31 - shift)), shift
+
+
+def _precise_multiplier(scale: float) -> tuple[int, int]:
+    multiplier, shift = _multiplier(scale)
+    while multiplier < 2**30 and shift > _MIN_SHIFT:
+        shift -= 1
+        multiplier = round(scale * 2.0 ** (31 - shift))
+    return (multiplier, shift) if multiplier <= INT32_MAX else (2**30, shift + 1)
 
 
 def _normalise(multiplier: int, shift: int) -> tuple[int, int]:

@@ -138,6 +138,11 @@ class Operator(ABC):
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         """The meaning of the first output, in numpy: bit-exact for integers, float32 otherwise."""
 
+    def undecided(self, site: Site, *arrays: Array | None) -> Array | None:
+        """Where the exact result lies halfway between two int8 steps: noise in its float32 sums decides
+        how onnxruntime rounds there, so a comparison may not. None: nowhere, or rarely enough."""
+        return None
+
     @abstractmethod
     def kernels(self, site: Site) -> Sequence[Call]:
         """Our candidates, the plain one first; empty only for an alias."""

@@ -139,7 +139,8 @@ class _Sum(Binary):
         sa, sb, sy = _scales(site)
         common = 2 * max(sa, sb)
         return tuple(
-            requantizer(s, site.rounding) for s in (sa / common, sb / common, common / (sy * 2**_LEFT_SHIFT))
+            requantizer(s, site.rounding, precise=True)
+            for s in (sa / common, sb / common, common / (sy * 2**_LEFT_SHIFT))
         )  # type: ignore[return-value]
 
     def integer_value(self, site: Site, a: Array, b: Array) -> Array:
@@ -181,7 +182,7 @@ class Mul(Binary):
 
     def _requantizer(self, site: Site) -> Any:
         sa, sb, sy = _scales(site)
-        return requantizer(sa * sb / sy, site.rounding)
+        return requantizer(sa * sb / sy, site.rounding, precise=True)
 
     def real(self, a: Array, b: Array) -> Array:
         return a * b

@@ -133,6 +133,15 @@ class AveragePool(Operator):
             y = each.apply(acc) + _quantization(site.y).z
         return clamp_s8(y, *_int_bounds(site, self.low, self.high)).reshape(site.y.shape)
 
+    def undecided(self, site: Site, *arrays: Array | None) -> Array | None:
+        x = arrays[0]
+        if not site.quantized or self.scaling(site) is not None or x is None:
+            return None
+        acc = _sum(_taps(_with_height(x).astype(np.int64) - _quantization(site.x).z, self.window, 0))
+        counts = self.counts(site)[:, :, None]
+        ties: Array = (2 * (acc % counts) == counts).reshape(site.y.shape)
+        return ties
+
     # -- kernels ------------------------------------------------------------------------------------
 
     def kernels(self, site: Site) -> Sequence[Call]:

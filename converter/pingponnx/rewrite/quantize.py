@@ -103,6 +103,8 @@ def _folded(
     extra: list[Node] = []
     tensors: list[Tensor] = []
     if node.op.moves_data:
+        if len(sources) == 1 and graph.tensors[sources[0]].quantization != y.quantization:
+            return None  # rule 3: the data moves first, the lookup comes after it
         for i, name in enumerate(sources):
             x = graph.tensors[name]
             if x.quantization != y.quantization:

@@ -1,0 +1,56 @@
+"""The reference: a graph's meaning in numpy, tensor by tensor, bit-exact for integers."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pingponnx.fixed_point import Rounding
+from pingponnx.ir import Array, Graph, Node
+from pingponnx.ops import site_of
+
+Values = dict[str, Array]
+
+
+def evaluate(graph: Graph, feeds: Mapping[str, Array], rounding: Rounding) -> Values:
+    """Every activation by name; `feeds` has our inputs (our layout and dtype), one sample."""
+    values: Values = dict(feeds)
+    for node in graph.nodes:
+        values[node.outputs[0]] = apply(graph, node, values, rounding)
+    return values
+
+
+def apply(graph: Graph, node: Node, values: Mapping[str, Array], rounding: Rounding) -> Array:
+    """One node's output from its inputs' values."""
+    site = site_of(graph, node, rounding)
+    y = site.y
+    arrays = _arrays(graph, node, values)
+    return np.ascontiguousarray(node.op.reference(site, *arrays), y.dtype.numpy).reshape(y.shape)
+
+
+def _arrays(graph: Graph, node: Node, values: Mapping[str, Array]) -> list[Array | None]:
+    return [
+        None if not name else graph.tensors[name].data if graph.tensors[name].constant else values[name]
+        for name in node.inputs
+    ]
+
+
+def node_by_node(
+    graph: Graph,
+    golden: Mapping[str, Array],
+    rounding: Rounding,
+    compare: Callable[[Node, Array, Array, Array | None], None],
+) -> None:
+    """Feed every node the golden values of its inputs and compare its output with the golden one.
+
+    `compare` gets the node, our output, the golden one, and where rounding is undecided (or None).
+    `golden` has values in our layout, where they are known; what is unknown is computed on the way.
+    """
+    values: Values = dict(golden)
+    for node in graph.nodes:
+        computed = apply(graph, node, values, rounding)
+        name = node.outputs[0]
+        if name in golden:
+            site, arrays = site_of(graph, node, rounding), _arrays(graph, node, values)
+            compare(node, computed, golden[name], node.op.undecided(site, *arrays))
+        else:
+            values[name] = computed

@@ -1,0 +1,109 @@
+"""The stages in a row: ONNX file -> C library, and -> firmware."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pingponnx import cmsis
+from pingponnx.build import Entry, Firmware, build
+from pingponnx.emit import Settings, emit
+from pingponnx.fixed_point import Rounding
+from pingponnx.ir import Graph, Shape
+from pingponnx.load import load
+from pingponnx.names import identifier
+from pingponnx.ops import CmsisNN
+from pingponnx.plan import Calls, Plan, plan
+from pingponnx.rewrite import rewrite
+from pingponnx.select import Goal, Variant, scratch_queries, select, variant, with_scratch
+from pingponnx.targets import Target, get_target
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that decides what C comes out, besides the model itself."""
+
+    variant: str = "optimised"
+    target: str = "cortex-m4"
+    goal: Goal = Goal.BALANCED
+    rounding: Rounding = Rounding.SINGLE
+    float_io: bool = False
+    nchw_io: bool = False
+    input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    cmsis_nn: Path | None = None
+    targets_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A converted model: `graph` is what the variant computes, `sources` its C library."""
+
+    options: Options
+    target: Target
+    graph: Graph
+    calls: Calls
+    plan: Plan
+    sources: Mapping[str, str]
+    library: cmsis.CmsisSource | None
+
+    @property
+    def entry(self) -> Entry:
+        """Where inputs and outputs lie in the arena."""
+        places = [
+            tuple((self.plan.offsets[n], self.graph.tensors[n].bytes) for n in names)
+            for names in (self.graph.inputs, self.graph.outputs)
+        ]
+        return Entry(identifier(self.graph.name), *places, len(self.graph.nodes))
+
+
+def normal_form(path: Path, options: Options) -> Graph:
+    """The rewritten graph that every variant starts from."""
+    graph = load(path, options.input_shapes)
+    return rewrite(graph, float_io=options.float_io, nchw_io=options.nchw_io)
+
+
+def convert(normal: Graph, options: Options) -> Conversion:
+    """Select kernels, plan memory and emit C for one variant and target; touches no file of the user's."""
+    target = get_target(options.target, options.targets_file)
+    chosen = variant(options.variant)
+    graph = chosen.prepare(normal)
+    library = cmsis.find(options.cmsis_nn) if chosen.needs_cmsis_nn else None
+    calls = _calls(graph, chosen, options, target, library)
+    memory = plan(graph, calls, normal)
+    settings = Settings(options.variant, options.target, str(options.goal), options.rounding)
+    sources = emit(graph, calls, memory, settings)
+    return Conversion(options, target, graph, calls, memory, sources, library)
+
+
+def _calls(
+    graph: Graph, chosen: Variant, options: Options, target: Target, library: cmsis.CmsisSource | None
+) -> Calls:
+    offered = CmsisNN(library.version, library.functions) if library else None
+    calls = select(graph, chosen, options.goal, options.rounding, offered)
+    queries = scratch_queries(calls)
+    if library is None or not queries:
+        return calls
+    return with_scratch(calls, cmsis.scratch_sizes(queries, library, target, options.rounding))
+
+
+def firmware(
+    conversion: Conversion, folder: Path, *, trace: bool = False, defines: Sequence[str] = (), sanitize: bool = False
+) -> Firmware:
+    """Compile and link a conversion with the test harness, in `folder`."""
+    options, library = conversion.options, conversion.library
+    includes: Sequence[Path] = ()
+    libraries: Sequence[Path] = ()
+    if library is not None:
+        includes = library.include_dirs
+        libraries = (cmsis.library(library, conversion.target, options.rounding),)
+        defines = (*defines, *library.defines)
+    return build(
+        conversion.sources,
+        conversion.entry,
+        conversion.target,
+        folder,
+        trace=trace,
+        defines=defines,
+        include_dirs=includes,
+        libraries=libraries,
+        sanitize=sanitize,
+    )

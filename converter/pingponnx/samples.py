@@ -1,0 +1,120 @@
+"""Samples: arrays for a model's inputs as ONNX wants them, and as the C library wants them."""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pingponnx.errors import Error
+from pingponnx.fixed_point import dequantize_array, quantize_array
+from pingponnx.ir import Array, DType, Graph, Port, Shape, Tensor
+
+_RANDOM_SAMPLES = 4
+_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run of the model: inputs in ONNX's layout, and the expected outputs when they are known."""
+
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...] = ()
+
+
+def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sample]:
+    """`in0`, `in1`, ... of an .npz, samples stacked on a first axis; optional `out0`, ...
+
+    Raises Error when the file is unreadable or an array does not fit its input.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {name: data[name] for name in data.files if name.startswith(("in", "out"))}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise Error(f"cannot read the samples {path.name}: {error}", "they must be an .npz file") from error
+    stacks = [_stack(arrays, f"in{i}", onnx_shape(graph, n), path) for i, n in enumerate(graph.inputs)]
+    expected = [arrays[f"out{i}"] for i in range(len(graph.outputs)) if f"out{i}" in arrays]
+    count = min((len(s) for s in (*stacks, *expected)), default=0)
+    count = count if limit is None else min(count, limit)
+    if not count:
+        raise Error(f"{path.name} holds no samples")
+    full = len(expected) == len(graph.outputs)
+    return [
+        Sample(tuple(s[k] for s in stacks), tuple(e[k] for e in expected) if full else ())
+        for k in range(count)
+    ]
+
+
+def _stack(arrays: dict[str, Array], name: str, shape: Shape, path: Path) -> Array:
+    if name not in arrays:
+        raise Error(f"{path.name} has no array {name!r}", "name them in0, in1, ... in the order of the inputs")
+    array = arrays[name]
+    size = int(np.prod(shape))
+    if array.ndim == 0 or array[0].size != size:
+        raise Error(
+            f"array {name!r} of {path.name} has the shape {array.shape}, samples of {shape} are needed",
+            "stack the samples on a first axis",
+        )
+    return array.reshape(len(array), *shape)
+
+
+def random_samples(graph: Graph, count: int = _RANDOM_SAMPLES) -> list[Sample]:
+    """Deterministic made-up samples: any code for quantized inputs, standard normal for float32."""
+    rng = np.random.default_rng(_SEED)
+    return [Sample(tuple(_random(rng, graph, n) for n in graph.inputs)) for _ in range(count)]
+
+
+def _random(rng: np.random.Generator, graph: Graph, name: str) -> Array:
+    tensor, shape = graph.tensors[name], onnx_shape(graph, name)
+    if tensor.dtype is DType.F32:
+        return rng.standard_normal(shape).astype(np.float32)
+    if tensor.dtype is DType.U8:
+        return rng.integers(0, 256, shape).astype(np.uint8)
+    codes = rng.integers(-128, 128, shape).astype(np.int8)
+    if tensor.quantization is None or tensor.origin is None or tensor.origin.name == graph.ports[name].name:
+        return codes
+    return dequantize_array(codes, tensor.quantization)  # ONNX's own input is float32
+
+
+def onnx_shape(graph: Graph, name: str) -> Shape:
+    """The shape of a model input or output in ONNX's axis order."""
+    tensor, port = graph.tensors[name], graph.ports[name]
+    if port.permutation is None:
+        return tensor.shape
+    shape = [0] * len(tensor.shape)
+    for ours, theirs in enumerate(port.permutation):
+        shape[theirs] = tensor.shape[ours]
+    return tuple(shape)
+
+
+def to_ours(graph: Graph, name: str, value: Array) -> Array:
+    """An ONNX value of a model input or output as the C library holds it."""
+    tensor = graph.tensors[name]
+    value = _permuted(np.asarray(value), graph.ports[name])
+    if tensor.dtype is DType.S8 and tensor.quantization is not None and value.dtype.kind == "f":
+        value = quantize_array(value, tensor.quantization)
+    if tensor.dtype is DType.S8 and value.dtype == np.uint8:
+        value = value.astype(np.int16) - 128
+    return np.ascontiguousarray(value, tensor.dtype.numpy).reshape(tensor.shape)
+
+
+def to_real(tensor: Tensor, value: Array) -> Array:
+    """Our output as real numbers where it is quantized, in our layout."""
+    if tensor.dtype is DType.S8 and tensor.quantization is not None:
+        return dequantize_array(value, tensor.quantization)
+    return value
+
+
+def _permuted(value: Array, port: Port) -> Array:
+    return value if port.permutation is None else value.transpose(port.permutation)
+
+
+def feeds(graph: Graph, sample: Sample) -> dict[str, Array]:
+    """A sample as `evaluate` takes it."""
+    return {n: to_ours(graph, n, v) for n, v in zip(graph.inputs, sample.inputs, strict=True)}
+
+
+def input_bytes(graph: Graph, samples: Sequence[Sample]) -> list[list[bytes]]:
+    """Samples as `run` takes them."""
+    return [[to_ours(graph, n, v).tobytes() for n, v in zip(graph.inputs, s.inputs, strict=True)] for s in samples]

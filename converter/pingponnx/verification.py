@@ -1,0 +1,206 @@
+"""Three-way proof: generated C, integer reference and onnxruntime, node by node and end to end."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pingponnx.evaluate import evaluate, node_by_node
+from pingponnx.fixed_point import Rounding
+from pingponnx.ir import Array, DType, Graph, Node
+from pingponnx.oracle import Oracle
+from pingponnx.pipeline import Conversion, firmware
+from pingponnx.run import run
+from pingponnx.samples import Sample, feeds, input_bytes, to_ours, to_real
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # how far a float32 value may be from onnxruntime's
+EQUAL_SHARE = 0.999  # int8 values of a node that must equal onnxruntime's, under single rounding
+_STEP = 1  # and how far the others may be off, in steps of the output's scale
+
+
+@dataclass(slots=True)
+class NodeDistance:
+    """How far a node of the reference is from onnxruntime when fed onnxruntime's own inputs."""
+
+    node: str
+    op: str
+    integer: bool
+    values: int = 0
+    equal: int = 0
+    undecided: int = 0  # differ by one step where the exact result is halfway between two
+    max_lsb: int = 0
+    max_abs: float = 0.0
+    close: bool = True
+
+    def add(self, got: Array, want: Array, undecided: Array | None) -> None:
+        """Take one sample's output into account."""
+        self.values += got.size
+        self.equal += int((got == want).sum())
+        if self.integer:
+            steps = np.abs(got.astype(np.int64) - want.astype(np.int64))
+            self.max_lsb = max(self.max_lsb, int(steps.max(initial=0)))
+            if undecided is not None:
+                self.undecided += int(((steps == 1) & undecided).sum())
+        else:
+            self.max_abs = max(self.max_abs, float(np.abs(got - want).max(initial=0.0)))
+            self.close &= close(got, want)
+
+    def holds(self, rounding: Rounding) -> bool:
+        """The contract of docs/integer-contract.md for one node."""
+        if not self.integer:
+            return self.close
+        share = (self.equal + self.undecided) / max(self.values, 1)
+        return self.max_lsb <= _STEP and (rounding is Rounding.TFLITE or share >= EQUAL_SHARE)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where generated C and reference disagree."""
+
+    node: str
+    op: str
+    sample: int
+    index: int
+    expected: float
+    got: float
+
+
+@dataclass(slots=True)
+class Agreement:
+    """The model's outputs against onnxruntime's, over all samples."""
+
+    samples: int = 0
+    same_class: int = 0
+    classified: bool = True
+    max_lsb: int | None = None
+    max_abs: float = 0.0
+    close: bool = True
+
+    def add(self, graph: Graph, outputs: Sequence[Array], golden: Sequence[Array]) -> None:
+        """Take one sample into account; `golden` is in ONNX's layout."""
+        self.samples += 1
+        same = True
+        for name, got, raw in zip(graph.outputs, outputs, golden, strict=True):
+            tensor = graph.tensors[name]
+            want = to_ours(graph, name, raw)
+            if tensor.dtype in (DType.S8, DType.U8):
+                steps = int(np.abs(got.astype(np.int64) - want.astype(np.int64)).max(initial=0))
+                self.max_lsb = max(self.max_lsb or 0, steps)
+            real_got, real_want = to_real(tensor, got), to_real(tensor, want)
+            if real_got.dtype.kind == "f":
+                self.close &= close(real_got, real_want)
+            gap = np.abs(real_got.astype(np.float64) - real_want.astype(np.float64))
+            self.max_abs = max(self.max_abs, float(gap.max(initial=0.0)))
+            same &= got.size == 0 or int(got.argmax()) == int(want.argmax())
+        self.same_class += same
+
+    def row(self) -> dict[str, Any]:
+        """The `onnxruntime` object of a report."""
+        return {
+            "max_lsb": self.max_lsb,
+            "max_abs": self.max_abs,
+            "top1_agreement": self.same_class / self.samples if self.samples else None,
+            "samples": self.samples,
+        }
+
+
+@dataclass(slots=True)
+class Verification:
+    """What `verify` found; `passed` is the contract."""
+
+    passed: bool
+    difference: Difference | None
+    nodes: list[NodeDistance] = field(default_factory=list)
+    outputs: Agreement = field(default_factory=Agreement)
+    expected: Agreement | None = None
+
+    @property
+    def worst(self) -> NodeDistance | None:
+        """The node that is furthest from onnxruntime."""
+        return max(self.nodes, key=lambda n: (n.max_lsb, n.max_abs, n.values - n.equal), default=None)
+
+
+def close(got: Array, want: Array) -> bool:
+    """The float32 contract: see `far`."""
+    return not far(got, want).any()
+
+
+def far(got: Array, want: Array) -> Array:
+    """Where values differ by more than 1e-5 and 1e-4 of the tensor's largest magnitude.
+
+    Relative to the tensor and not to the value, because sums that cancel keep the error of their terms.
+    """
+    finite = np.abs(want[np.isfinite(want)])
+    tolerance = max(ABSOLUTE, RELATIVE * float(finite.max(initial=0.0)))
+    return ~np.isclose(got, want, rtol=0, atol=tolerance, equal_nan=True)
+
+
+def distances(graph: Graph, oracle: Oracle, samples: Sequence[Sample], rounding: Rounding) -> list[NodeDistance]:
+    """Every node that onnxruntime also computes, fed onnxruntime's inputs."""
+    found: dict[str, NodeDistance] = {}
+
+    def compare(node: Node, got: Array, want: Array, undecided: Array | None) -> None:
+        if node.op.alias:
+            return
+        integer = graph.tensors[node.outputs[0]].dtype is not DType.F32
+        entry = found.setdefault(node.name, NodeDistance(node.name, type(node.op).__name__, integer))
+        entry.add(got, want, undecided)
+
+    for golden in oracle.values(graph, samples):
+        node_by_node(graph, golden, rounding, compare)
+    return list(found.values())
+
+
+def verify(conversion: Conversion, oracle: Oracle, samples: Sequence[Sample]) -> Verification:
+    """Run the generated C and compare; raises ToolchainError when it cannot be built or run."""
+    graph, rounding = conversion.graph, conversion.options.rounding
+    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
+        built = firmware(conversion, Path(folder), trace=True, sanitize=conversion.target.is_host)
+        execution = run(built, input_bytes(graph, samples), dump=True)
+    result = Verification(True, None)
+    result.nodes = distances(graph, oracle, samples, rounding)
+    given = Agreement()
+    for index, sample in enumerate(samples):
+        values = evaluate(graph, feeds(graph, sample), rounding)
+        if result.difference is None:
+            result.difference = first_difference(graph, values, execution.traces[index], index)
+        outputs = decode(graph, execution.outputs[index])
+        result.outputs.add(graph, outputs, oracle.outputs(sample))
+        if sample.outputs:
+            given.add(graph, outputs, sample.outputs)
+    result.expected = given if given.samples else None
+    result.passed = result.difference is None and all(n.holds(rounding) for n in result.nodes)
+    if all(graph.tensors[n].dtype is DType.F32 for n in graph.tensors if not graph.tensors[n].constant):
+        result.passed &= result.outputs.close
+    return result
+
+
+def decode(graph: Graph, outputs: Sequence[bytes]) -> list[Array]:
+    """The bytes a firmware gave, as arrays."""
+    return [
+        np.frombuffer(data, graph.tensors[n].dtype.numpy).reshape(graph.tensors[n].shape)
+        for n, data in zip(graph.outputs, outputs, strict=True)
+    ]
+
+
+def first_difference(
+    graph: Graph, values: Mapping[str, Array], trace: Sequence[tuple[int, bytes]], sample: int
+) -> Difference | None:
+    """The first node, in execution order, whose bytes are not the reference's (float32: not close)."""
+    for number, data in trace:
+        node = graph.nodes[number]
+        tensor, want = graph.tensors[node.outputs[0]], values[node.outputs[0]]
+        got = np.frombuffer(data, tensor.dtype.numpy).reshape(tensor.shape)
+        if tensor.dtype is DType.F32:
+            wrong = far(got, want)
+        else:
+            wrong = got != want
+        if wrong.any():
+            at = int(np.flatnonzero(wrong.ravel())[0])
+            return Difference(
+                node.name, type(node.op).__name__, sample, at, float(want.ravel()[at]), float(got.ravel()[at])
+            )
+    return None

@@ -1,0 +1,85 @@
+"""Concat along any axis; every input may be where the output is, as far as declared."""
+
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import Case, check_c, check_permutations, make_case, quantization, read_node
+
+from pingponnx.errors import UnsupportedError
+from pingponnx.ops.concat import Concat
+
+Q = quantization(0.1, 3)
+SHAPES = [
+    ([(1, 2, 3, 4), (1, 5, 3, 4)], 1),
+    ([(2, 3), (2, 1), (2, 4)], -1),
+    ([(2, 3, 2), (1, 3, 2)], 0),
+    ([(3, 2, 2), (3, 2, 5), (3, 2, 1)], 2),
+    ([(4, 3)], 1),
+    ([(6,), (2,)], 0),
+]
+
+
+def _cases(*, codes: bool) -> list[Case]:
+    rng = np.random.default_rng(5)
+    cases = []
+    for shapes, axis in SHAPES:
+        arrays = [
+            rng.integers(-128, 128, s, np.int8) if codes else rng.normal(size=s).astype(np.float32)
+            for s in shapes
+        ]
+        quantized = (Q,) * (len(arrays) + 1) if codes else ()
+        cases.append(make_case("Concat", *arrays, quantized=quantized, axis=axis))
+    return cases
+
+
+@pytest.mark.parametrize("codes", [False, True])
+def test_equals_onnxruntime_and_c(tmp_path: Path, codes: bool) -> None:
+    cases = _cases(codes=codes)
+    for case in cases:
+        np.testing.assert_array_equal(case.reference, case.expected, err_msg=case.label)
+    check_c(cases, tmp_path)
+
+
+def test_permuted() -> None:
+    for case in _cases(codes=False):
+        orders = list(permutations(range(case.arrays[0].ndim)))
+        assert check_permutations(case, orders) == len(orders)
+
+
+def test_a_tensor_named_twice_is_safe_in_both_places() -> None:
+    case = _cases(codes=True)[1]
+    x = case.site.x
+    site = replace(case.site, inputs=(x, x), outputs=(replace(case.site.y, shape=(2, 6)),))
+    overlap = case.op.kernels(site)[0].overlap
+    assert overlap[0] == overlap[1] == 6
+
+
+def test_distance_is_the_smallest() -> None:
+    for case in _cases(codes=True):
+        call, output = case.op.kernels(case.site)[0], case.site.y.size
+        outer = int(np.prod(case.site.y.shape[: case.op.axis]))  # type: ignore[attr-defined]
+        blocks = [a.size // outer for a in case.arrays]
+        for index, distance in call.overlap.items():
+            written, need = 0, []
+            for o in range(outer):
+                for i, block in enumerate(blocks):
+                    if i == index:
+                        need.append(written - o * block)
+                    written += block
+            assert written == output
+            assert distance == max(need)
+
+
+def test_integer_needs_equal_quantization() -> None:
+    case = _cases(codes=True)[0]
+    assert case.op.integer(case.site) == ""
+    other = replace(case.site.x, quantization=quantization(0.2, 3))
+    assert case.op.integer(replace(case.site, inputs=(other, *case.site.inputs[1:])))
+
+
+def test_unsupported() -> None:
+    with pytest.raises(UnsupportedError):
+        Concat.from_onnx(read_node("Concat", np.zeros((2, 2), np.float32), axis=2))
