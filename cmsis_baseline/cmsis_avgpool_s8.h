@@ -9,7 +9,7 @@ static inline int32_t cmsis_avgpool_s8_scratch(const cmsis_pool_params *p) {
 }
 
 static inline int cmsis_avgpool_s8(const cmsis_pool_params *p, const int8_t *input, void *scratch,
-                                  int32_t scratch_bytes, int8_t *output) {
+                                   int32_t scratch_bytes, int8_t *output) {
     const cmsis_pool_arguments a = cmsis_pool_spell(p);
     const cmsis_nn_context context = {.buf = scratch, .size = scratch_bytes};
     for (int32_t n = 0; n < p->batch; ++n) {

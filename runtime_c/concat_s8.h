@@ -4,7 +4,8 @@
 
 #include "concat_params.h"
 
-KERNEL void concat_s8(const concat_params *p, const int8_t *const *inputs, const int32_t *blocks, int8_t *output) {
+KERNEL void concat_s8(const concat_params *p, const int8_t *const *inputs, const int32_t *blocks,
+                      int8_t *output) {
     for (int32_t o = 0; o < p->outer; ++o) {
         for (int32_t i = 0; i < p->inputs; ++i) {
             /* a block may be moved onto itself, see concat.py */

@@ -13,7 +13,7 @@ static inline float *pad_f32_fill(const pad_params_f32 *p, float *output, int32_
 
 /* Output indices `begin` to `end` of the last axis that lie outside the input `row`. */
 static inline float *pad_f32_outside(const pad_params_f32 *p, const float *row, float *output, int32_t begin,
-                                       int32_t end) {
+                                     int32_t end) {
     if (p->mode == PAD_CONSTANT) {
         return pad_f32_fill(p, output, end - begin);
     }

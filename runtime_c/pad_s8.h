@@ -13,7 +13,7 @@ static inline int8_t *pad_s8_fill(const pad_params_s8 *p, int8_t *output, int32_
 
 /* Output indices `begin` to `end` of the last axis that lie outside the input `row`. */
 static inline int8_t *pad_s8_outside(const pad_params_s8 *p, const int8_t *row, int8_t *output, int32_t begin,
-                                       int32_t end) {
+                                     int32_t end) {
     if (p->mode == PAD_CONSTANT) {
         return pad_s8_fill(p, output, end - begin);
     }

@@ -60,4 +60,8 @@ def _ours(graph: Graph, found: Mapping[str, Array]) -> dict[str, Array]:
         value = tensor.origin.apply(found[tensor.origin.name], tensor.dtype)
         if value.dtype == tensor.dtype.numpy and value.size == tensor.size:
             values[name] = value.reshape(tensor.shape)
+    for node in reversed(graph.nodes):  # the same bytes under another shape are as well known
+        x, y = node.inputs[0], node.outputs[0]
+        if node.op.alias and y in values and x not in values:
+            values[x] = values[y].reshape(graph.tensors[x].shape)
     return values

@@ -90,7 +90,7 @@ def _function(number: int, run: Run) -> list[str]:
         arguments.append(spelled)
     call = f"{run.call.function}({', '.join(arguments)})"
     checked = f"if ({call} != 0) {{ puts({_quoted(run.call.function)}); }}"
-    body.append(checked if run.call.function.startswith("cmsis_") else f"{call};")
+    body.append(checked if run.call.checked else f"{call};")
     body.append(f"fwrite({output}, sizeof *{output}, {count}, stdout);")
     return [*lines, f"static void case_{number}(void) {{", *(f"    {line}" for line in body), "}"]
 
@@ -109,7 +109,7 @@ def _argument(
         case Output():
             return [], [], output
         case Inputs(ctype):
-            return [], [f"{ctype}const {name}[] = {{{', '.join(inputs.values())}}};"], name
+            return [], [f"const {ctype} *const {name}[] = {{{', '.join(inputs.values())}}};"], name
         case Table(_, None):
             return [], [], "NULL"
         case Table(_, data):

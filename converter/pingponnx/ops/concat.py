@@ -58,7 +58,7 @@ class Concat(Operator):
                 f"concat_{suffix}.h",
                 (
                     Struct("concat_params", {"outer": outer, "inputs": len(blocks)}),
-                    Inputs(f"const {site.x.dtype.c} *"),
+                    Inputs(site.x.dtype.c),
                     Table("blocks", np.array(blocks, np.int32)),
                     Output(),
                 ),

@@ -64,7 +64,7 @@ class MaxPool(Operator):
             return fallback(plain, reason)
         params = _cmsis_params(site, self.window, *_bounds(site, self.low, self.high))
         arguments = (params, Input(), Scratch(), ScratchBytes(), Output())
-        return Call("cmsis_max_pool_s8", "cmsis_max_pool_s8.h", arguments, cycles=plain.cycles)
+        return Call("cmsis_max_pool_s8", "cmsis_max_pool_s8.h", arguments, cycles=plain.cycles, checked=True)
 
 
 @operator("AveragePool", "GlobalAveragePool")
@@ -178,6 +178,7 @@ class AveragePool(Operator):
             (params, Input(), Scratch(), ScratchBytes(), Output()),
             cycles=plain.cycles,
             scratch_query=ScratchQuery(header, "cmsis_avgpool_s8_scratch", params),
+            checked=True,
         )
 
     def _cmsis_differs(self, site: Site) -> str:

@@ -1,0 +1,83 @@
+"""float32 ONNX + samples -> standard QDQ ONNX, through onnxruntime's static quantizer."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnxruntime import quantization as ort
+
+from pingponnx.errors import Error, ModelError
+from pingponnx.load import load
+from pingponnx.output import write_file
+from pingponnx.samples import Sample, read_samples
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How tensors are quantized; the defaults suit Cortex-M kernels."""
+
+    per_channel: bool = True
+    symmetric_activations: bool = False
+    unsigned_activations: bool = False
+    reduce_range: bool = False
+
+
+class _Reader(ort.CalibrationDataReader):  # type: ignore[misc]
+    """Feeds the samples to onnxruntime's calibration, one by one."""
+
+    def __init__(self, names: list[str], samples: list[Sample]) -> None:
+        self._feeds: Iterator[dict[str, Any]] = (
+            dict(zip(names, sample.inputs, strict=True)) for sample in samples
+        )
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self._feeds, None)
+
+
+def quantize(model: Path, out: Path, samples: Path, scheme: Scheme = Scheme(), limit: int | None = None) -> int:  # noqa: B008
+    """Write a QDQ model that any ONNX tool can read; returns the number of calibration samples.
+
+    int8 weights per channel and asymmetric int8 activations by default, MinMax calibration. Raises Error
+    when the model is already quantized, the samples do not fit, or the quantizer fails.
+    """
+    graph = load(model)  # the same checks and messages as for every other command
+    if any(t.quantized for t in graph.tensors.values()):
+        raise ModelError(f"{model.name} is quantized already", "give the float32 model")
+    found = read_samples(samples, graph, limit)
+    names = [graph.ports[n].name for n in graph.inputs]
+    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)  # the quantizer's advice addresses its own command line
+        try:
+            result = _quantize(model, Path(folder), _Reader(names, found), scheme)
+        except Exception as error:  # the quantizer raises whatever its libraries raise
+            raise Error(f"onnxruntime could not quantize {model.name}: {error}", "check the samples") from error
+        finally:
+            logging.disable(logging.NOTSET)
+    write_file(out, result)
+    return len(found)
+
+
+def _quantize(model: Path, folder: Path, reader: _Reader, scheme: Scheme) -> bytes:
+    prepared, quantized = folder / "prepared.onnx", folder / "quantized.onnx"
+    ort.shape_inference.quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+    activations = ort.QuantType.QUInt8 if scheme.unsigned_activations else ort.QuantType.QInt8
+    ort.quantize_static(
+        str(prepared),
+        str(quantized),
+        reader,
+        quant_format=ort.QuantFormat.QDQ,
+        per_channel=scheme.per_channel,
+        reduce_range=scheme.reduce_range,
+        activation_type=activations,
+        weight_type=ort.QuantType.QInt8,
+        calibrate_method=ort.CalibrationMethod.MinMax,
+        extra_options={"ActivationSymmetric": scheme.symmetric_activations},
+    )
+    proto = onnx.load(quantized)
+    return bytes(proto.SerializeToString(deterministic=True))

@@ -1,0 +1,185 @@
+"""One row of a report: a model, as one variant, on one target: what it costs and whether it is right."""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pingponnx import __version__, cmsis
+from pingponnx.build import Firmware
+from pingponnx.errors import MismatchError
+from pingponnx.evaluate import evaluate
+from pingponnx.ir import Array, DType, Graph
+from pingponnx.oracle import Oracle
+from pingponnx.pipeline import Conversion, Options, convert, firmware, normal_form
+from pingponnx.run import Execution, qemu_version, run
+from pingponnx.samples import Sample, feeds, input_bytes, random_samples, read_samples
+from pingponnx.verification import Agreement, close, decode
+
+SCHEMA = 1
+DEFAULT_SAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A model ready to be measured: its normal form, samples, and onnxruntime's outputs for them."""
+
+    path: Path
+    graph: Graph
+    samples: tuple[Sample, ...]
+    golden: tuple[tuple[Array, ...], ...]
+
+
+def subject(path: Path, options: Options, samples: Path | None, limit: int = DEFAULT_SAMPLES) -> Subject:
+    """Load a model; without a samples file, the .npz beside it is used, else made-up samples."""
+    graph = normal_form(path, options)
+    found = find_samples(path) if samples is None else samples
+    chosen = read_samples(found, graph, limit) if found else random_samples(graph)
+    oracle = Oracle(path, options.input_shapes)
+    return Subject(path, graph, tuple(chosen), tuple(oracle.outputs(s) for s in chosen))
+
+
+def find_samples(path: Path) -> Path | None:
+    """`model.npz` beside `model.onnx`, or one shared by its float32 and int8 forms (`model_samples.npz`)."""
+    family = path.stem.split("_f32")[0].split("_int8")[0]
+    candidates = (path.with_suffix(".npz"), path.with_name(f"{family}_samples.npz"))
+    return next((c for c in candidates if c.is_file()), None)
+
+
+def measure(what: Subject, options: Options) -> dict[str, Any]:
+    """Build, run and judge one variant on one target; the keys are those of report.json's measurements.
+
+    Raises MismatchError when the linked arena is not the planned one.
+    """
+    conversion = convert(what.graph, options)
+    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
+        plain = firmware(conversion, Path(folder) / "plain")
+        traced = firmware(conversion, Path(folder) / "traced", trace=True)
+        execution = run(plain, input_bytes(what.graph, what.samples))
+        counts = run(traced, input_bytes(what.graph, what.samples[:1]))
+    if execution.outputs[:1] != counts.outputs:
+        raise MismatchError(f"{what.graph.name}: two builds of the same C give different outputs")
+    row = _identity(conversion) | _memory(conversion, plain, execution) | _judgement(what, conversion, execution)
+    nodes = _nodes(conversion, counts)
+    return row | {
+        "macs": sum(n["macs"] for n in nodes),
+        "instructions": execution.instructions,
+        "cycles": None,
+        "cycles_model": None,
+        "fallbacks": [n["name"] for n in nodes if n["fallback"]],
+        "nodes": nodes,
+    }
+
+
+def _identity(conversion: Conversion) -> dict[str, Any]:
+    graph, options = conversion.graph, conversion.options
+    integers = any(t.dtype is DType.S8 for t in graph.tensors.values() if not t.constant)
+    floats = any(t.dtype is DType.F32 for t in graph.tensors.values() if not t.constant)
+    return {
+        "model": graph.name,
+        "model_sha256": graph.checksum,
+        "variant": options.variant,
+        "target": conversion.target.name,
+        "goal": str(options.goal),
+        "rounding": str(options.rounding),
+        "dtype": "mixed" if integers and floats else "int8" if integers else "float32",
+    }
+
+
+def _memory(conversion: Conversion, plain: Firmware, execution: Execution) -> dict[str, Any]:
+    if plain.target.is_host:
+        unknown = {"arena": conversion.plan.arena, "static": None, "stack": None, "total": None}
+        return {"ram": unknown, "flash": {"code": None, "constants": None, "total": None}}
+    linked, planned = plain.map.arena, conversion.plan.arena
+    if linked != planned:
+        raise MismatchError(f"{conversion.graph.name}: the linked arena has {linked} bytes, the plan {planned}")
+    static, stack = plain.map.static_ram, execution.stack
+    code, constants = plain.map.code, plain.map.constants
+    return {
+        "ram": {
+            "arena": linked,
+            "static": static,
+            "stack": stack,
+            "total": None if stack is None else linked + static + stack,
+        },
+        "flash": {"code": code, "constants": constants, "total": code + constants},
+    }
+
+
+def _judgement(what: Subject, conversion: Conversion, execution: Execution) -> dict[str, Any]:
+    """Are the outputs the reference's, and how far are they from onnxruntime's?"""
+    graph, digest, agreement, equal = conversion.graph, hashlib.sha256(), Agreement(), True
+    for sample, golden, data in zip(what.samples, what.golden, execution.outputs, strict=True):
+        outputs = decode(graph, data)
+        values = evaluate(graph, feeds(graph, sample), conversion.options.rounding)
+        for name, got in zip(graph.outputs, outputs, strict=True):
+            digest.update(got.tobytes())
+            want = values[name]
+            equal &= close(got, want) if got.dtype.kind == "f" else bool((got == want).all())
+        agreement.add(graph, outputs, golden)
+    return {
+        "output_sha256": digest.hexdigest(),
+        "equal_to_reference": equal,
+        "equal_to_other_variant": None,
+        "onnxruntime": agreement.row(),
+    }
+
+
+def _nodes(conversion: Conversion, counts: Execution) -> list[dict[str, Any]]:
+    instructions = counts.node_instructions
+    return [
+        {
+            "name": node.name,
+            "op": type(node.op).__name__,
+            "kernel": call.function,
+            "macs": call.macs,
+            "instructions": None if instructions is None else instructions[index],
+            "cycles": None,
+            "scratch": call.scratch,
+            "fallback": call.fallback or None,
+        }
+        for index, (node, call) in enumerate(zip(conversion.graph.nodes, conversion.calls, strict=True))
+        if call is not None
+    ]
+
+
+def compare_variants(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Fill in `equal_to_other_variant`: the same bytes as every other variant of the same measurement."""
+    digests: dict[tuple[str, ...], set[str]] = {}
+    variants: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        digests.setdefault(_setting(row), set()).add(row["output_sha256"])
+        variants.setdefault(_setting(row), set()).add(row["variant"])
+    return [
+        {
+            **row,
+            "equal_to_other_variant": len(digests[_setting(row)]) == 1
+            if len(variants[_setting(row)]) > 1
+            else None,
+        }
+        for row in rows
+    ]
+
+
+def _setting(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[key]) for key in ("model", "model_sha256", "target", "goal", "rounding"))
+
+
+def tool_versions(gcc: str | None, library: cmsis.CmsisSource | None) -> dict[str, Any]:
+    """The `tool` object of a report: what made the numbers, free of paths and dates."""
+    return {
+        "pingponnx": __version__,
+        "gcc": gcc,
+        "qemu": qemu_version(),
+        "cmsis_nn": {"version": library.version, "source": library.source} if library else None,
+        "onnxruntime": metadata.version("onnxruntime"),
+        "numpy": metadata.version("numpy"),
+    }
+
+
+def settings_of(base: Options, targets: Sequence[str], variants: Sequence[str], goals: Sequence[Any]) -> list[Options]:
+    """The options of every combination."""
+    return [replace(base, target=t, variant=v, goal=g) for t in targets for g in goals for v in variants]

@@ -1,0 +1,7 @@
+"""Rows -> report.json, .csv, .md and .html, and the comparison with a baseline. pandas lives only here."""
+
+from pingponnx.report.compare import Change, Limits, compare, parse_limit
+from pingponnx.report.document import document, render
+from pingponnx.report.tables import summary_rows
+
+__all__ = ["Change", "Limits", "compare", "document", "parse_limit", "render", "summary_rows"]

@@ -1,0 +1,81 @@
+"""report.json and its renderings, stable to the byte: sorted keys, no dates, no paths."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from pingponnx.report.tables import fallbacks, frame, node_rows, summary_rows
+
+SCHEMA = 1
+
+
+def document(tool: Mapping[str, Any], measurements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of report.json."""
+    return {"schema": SCHEMA, "tool": dict(tool), "measurements": [dict(m) for m in measurements]}
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def render(content: Mapping[str, Any]) -> dict[str, str]:
+    """{file name: text} of the four formats."""
+    rows = content["measurements"]
+    return {
+        "report.json": to_json(content),
+        "report.csv": frame(rows).to_csv(index=False, lineterminator="\n"),
+        "report.md": _markdown(content),
+        "report.html": _html(content),
+    }
+
+
+def _markdown(content: Mapping[str, Any]) -> str:
+    parts = ["# pingponnx report", "", _table(summary_rows(content["measurements"])), ""]
+    parts += ["RAM and flash in bytes; instructions are exact (QEMU icount). " + _versions(content["tool"]), ""]
+    for row in content["measurements"]:
+        parts += [f"## {_title(row)}", "", _table(node_rows(row)), ""]
+        parts += [f"- {_cell(node)} runs our plain kernel: {_cell(why)}" for node, why in fallbacks(row)]
+        parts += [""] if row["fallbacks"] else []
+    return "\n".join(parts)
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    return _cell(f"{row['model']}, {row['variant']}, {row['target']}, goal {row['goal']}")
+
+
+def _cell(text: str) -> str:
+    """A string from a model as it may stand in Markdown: no markup, no cell or line break."""
+    return "".join(c if c.isalnum() or c in " ,.;:=+-_/()%#@" else "?" for c in text)
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    table = pd.DataFrame([{k: _cell(v) for k, v in row.items()} for row in rows])
+    right = [c not in ("model", "node", "target", "variant", "goal", "operator", "kernel") for c in table.columns]
+    align = ["right" if r else "left" for r in right]
+    return str(table.to_markdown(index=False, disable_numparse=True, colalign=align)) if rows else ""
+
+
+def _versions(tool: Mapping[str, Any]) -> str:
+    cmsis = tool["cmsis_nn"]
+    named = f"CMSIS-NN {cmsis['version']} ({cmsis['source']})" if cmsis else ""
+    parts = [f"pingponnx {tool['pingponnx']}", tool["gcc"], tool["qemu"], named, f"onnxruntime {tool['onnxruntime']}"]
+    return "Made with " + ", ".join(p for p in parts if p) + "."
+
+
+def _html(content: Mapping[str, Any]) -> str:
+    environment = Environment(
+        loader=PackageLoader("pingponnx"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = content["measurements"]
+    return environment.get_template("report.html.j2").render(
+        summary=summary_rows(rows),
+        versions=_versions(content["tool"]),
+        details=[{"title": _title(r), "nodes": node_rows(r), "fallbacks": fallbacks(r)} for r in rows],
+    )

@@ -1,0 +1,116 @@
+"""The tables that every format shows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+Rows = Sequence[Mapping[str, Any]]
+
+_COLUMNS = {
+    "model": "model",
+    "variant": "variant",
+    "target": "target",
+    "goal": "goal",
+    "rounding": "rounding",
+    "dtype": "dtype",
+    "RAM": "ram.total",
+    "arena": "ram.arena",
+    "static": "ram.static",
+    "stack": "ram.stack",
+    "flash": "flash.total",
+    "code": "flash.code",
+    "constants": "flash.constants",
+    "MACs": "macs",
+    "instructions": "instructions",
+    "cycles": "cycles",
+    "= reference": "equal_to_reference",
+    "= other variant": "equal_to_other_variant",
+    "max LSB": "onnxruntime.max_lsb",
+    "top-1 agreement": "onnxruntime.top1_agreement",
+}
+
+
+def _at(row: Mapping[str, Any], path: str) -> Any:
+    value: Any = row
+    for key in path.split("."):
+        value = value[key]
+    return value
+
+
+def frame(rows: Rows) -> pd.DataFrame:
+    """One line per measurement, whole numbers kept whole, unknown values missing."""
+    table = pd.DataFrame([{title: _at(r, path) for title, path in _COLUMNS.items()} for r in rows], dtype=object)
+    return table.reindex(columns=list(_COLUMNS))
+
+
+def summary_rows(rows: Rows) -> list[dict[str, str]]:
+    """The comparison for people: sizes, and each variant relative to the CMSIS-NN one where there is one."""
+    base = {_setting(r): r for r in rows if r["variant"] == "cmsis-nn"}
+    return [
+        {
+            "model": r["model"],
+            "target": r["target"],
+            "variant": r["variant"],
+            "goal": r["goal"],
+            "RAM": _number(r["ram"]["total"]),
+            "vs CMSIS-NN": _relative(r, base.get(_setting(r)), "ram"),
+            "arena": _number(r["ram"]["arena"]),
+            "stack": _number(r["ram"]["stack"]),
+            "flash": _number(r["flash"]["total"]),
+            "code": _number(r["flash"]["code"]),
+            "constants": _number(r["flash"]["constants"]),
+            "instructions": _number(r["instructions"]),
+            "same bytes": _same(r),
+            "vs onnxruntime": _distance(r),
+        }
+        for r in rows
+    ]
+
+
+def _setting(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[key]) for key in ("model", "target", "goal", "rounding"))
+
+
+def _number(value: int | None) -> str:
+    return "n/a" if value is None else f"{value:,}"
+
+
+def _relative(row: Mapping[str, Any], base: Mapping[str, Any] | None, kind: str) -> str:
+    if base is None or row is base or not base[kind]["total"] or row[kind]["total"] is None:
+        return ""
+    return f"{100 * (row[kind]['total'] / base[kind]['total'] - 1):+.1f} %"
+
+
+def _same(row: Mapping[str, Any]) -> str:
+    reference = "= reference" if row["equal_to_reference"] else "NOT the reference"
+    other = {True: ", = other variant", False: ", NOT the other variant", None: ""}
+    return reference + other[row["equal_to_other_variant"]]
+
+
+def _distance(row: Mapping[str, Any]) -> str:
+    ort = row["onnxruntime"]
+    gap = f"{ort['max_abs']:.2g}" if ort["max_lsb"] is None else f"{ort['max_lsb']} LSB"
+    top = "n/a" if ort["top1_agreement"] is None else f"{100 * ort['top1_agreement']:.1f} %"
+    return f"{gap}, top-1 {top} of {ort['samples']}"
+
+
+def node_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What each node of one measurement costs."""
+    return [
+        {
+            "node": n["name"],
+            "operator": n["op"],
+            "kernel": n["kernel"],
+            "MACs": _number(n["macs"]),
+            "instructions": _number(n["instructions"]),
+            "per MAC": f"{n['instructions'] / n['macs']:.2f}" if n["instructions"] and n["macs"] else "",
+            "scratch": _number(n["scratch"]),
+        }
+        for n in row["nodes"]
+    ]
+
+
+def fallbacks(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Nodes of a CMSIS-NN measurement that run our plain kernel, and why."""
+    return [(n["name"], n["fallback"]) for n in row["nodes"] if n["fallback"]]

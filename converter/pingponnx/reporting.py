@@ -1,0 +1,131 @@
+"""What the `verify` and `report` commands do, without printing."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from pingponnx import cmsis
+from pingponnx.build import compiler_version
+from pingponnx.errors import Error
+from pingponnx.ir import Graph
+from pingponnx.measure import (
+    compare_variants,
+    find_samples,
+    measure,
+    settings_of,
+    subject,
+    tool_versions,
+)
+from pingponnx.oracle import Oracle
+from pingponnx.pipeline import Options, convert, normal_form
+from pingponnx.report import document
+from pingponnx.samples import random_samples, read_samples
+from pingponnx.select import Goal
+from pingponnx.targets import get_target
+from pingponnx.verification import Agreement, NodeDistance, Verification, verify
+
+_WORKERS = 2
+
+
+def measure_all(
+    models: Sequence[Path],
+    base: Options,
+    targets: Sequence[str],
+    variants: Sequence[str],
+    goals: Sequence[Goal],
+    samples: Path | None,
+    limit: int,
+    console: Console,
+) -> dict[str, Any]:
+    """Measure every combination, two at a time, with progress on `console`; the content of report.json."""
+    settings = settings_of(base, targets, variants, goals)
+    names = [path.stem for path in models]
+    if len(set(names)) != len(names):
+        raise Error("two models have the same file name", "rename one: names identify measurements")
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("measuring", total=len(models) * len(settings))
+        subjects = [subject(path, base, samples, limit) for path in models]
+        jobs = [(what, options) for what in subjects for options in settings]
+
+        def one(job: Any) -> dict[str, Any]:
+            row = measure(*job)
+            progress.advance(task)
+            return row
+
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            rows = list(pool.map(one, jobs))
+    gcc = compiler_version(get_target(targets[0], base.targets_file))
+    library = cmsis.find(base.cmsis_nn) if "cmsis-nn" in variants else None
+    return document(tool_versions(gcc, library), compare_variants(rows))
+
+
+def verify_model(
+    path: Path, options: Options, samples: Path | None, limit: int
+) -> tuple[Graph, Verification]:
+    """Convert one model and prove it; see `verification.verify`."""
+    normal = normal_form(path, options)
+    conversion = convert(normal, options)
+    file = samples or find_samples(path)
+    found = read_samples(file, normal, limit) if file else random_samples(normal)
+    return conversion.graph, verify(conversion, Oracle(path, options.input_shapes), found)
+
+
+def verification_result(graph: Graph, found: Verification) -> dict[str, Any]:
+    """The JSON of `verify`."""
+    return {
+        "model": graph.name,
+        "passed": found.passed,
+        "samples": found.outputs.samples,
+        "first_difference": asdict(found.difference) if found.difference else None,
+        "outputs": found.outputs.row(),
+        "expected_outputs": found.expected.row() if found.expected else None,
+        "nodes": [
+            {
+                "name": n.node,
+                "op": n.op,
+                "values": n.values,
+                "equal": n.equal,
+                "undecided": n.undecided,
+                "max_lsb": n.max_lsb if n.integer else None,
+                "max_abs": None if n.integer else n.max_abs,
+            }
+            for n in found.nodes
+        ],
+    }
+
+
+def verification_lines(graph: Graph, found: Verification) -> list[str]:
+    """`verify` for people: every node's distance, then the verdict."""
+    lines = [_node_line(n) for n in found.nodes]
+    difference = found.difference
+    if difference is None:
+        lines.append(f"generated C equals the reference in every node, {found.outputs.samples} samples")
+    else:
+        lines.append(
+            f"generated C DIFFERS from the reference, first at {difference.op} node {difference.node!r}: "
+            f"sample {difference.sample}, value {difference.index}: "
+            f"expected {difference.expected:g}, got {difference.got:g}"
+        )
+    lines.append(f"outputs against onnxruntime: {_agreement(found.outputs)}")
+    if found.expected:
+        lines.append(f"outputs against the samples' own: {_agreement(found.expected)}")
+    lines.append(f"{graph.name}: {'passed' if found.passed else 'FAILED'}")
+    return lines
+
+
+def _node_line(n: NodeDistance) -> str:
+    share = 100 * n.equal / max(n.values, 1)
+    gap = f"max {n.max_lsb} LSB" if n.integer else f"max {n.max_abs:.2g}"
+    ties = f", {n.undecided} undecided" if n.undecided else ""
+    return f"  {n.op:<16} {share:8.4f} % equal, {gap}{ties}  {n.node}"
+
+
+def _agreement(found: Agreement) -> str:
+    row = found.row()
+    gap = f"max {row['max_abs']:.3g}" + ("" if row["max_lsb"] is None else f" ({row['max_lsb']} LSB)")
+    return f"{gap}, top-1 agreement {100 * (row['top1_agreement'] or 0):.2f} % of {row['samples']}"
