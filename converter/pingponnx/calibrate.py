@@ -39,7 +39,9 @@ class _Reader(ort.CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def quantize(model: Path, out: Path, samples: Path, scheme: Scheme = Scheme(), limit: int | None = None) -> int:  # noqa: B008
+def quantize(
+    model: Path, out: Path, samples: Path, scheme: Scheme = Scheme(), limit: int | None = None
+) -> int:
     """Write a QDQ model that any ONNX tool can read; returns the number of calibration samples.
 
     int8 weights per channel and asymmetric int8 activations by default, MinMax calibration. Raises Error
@@ -56,7 +58,9 @@ def quantize(model: Path, out: Path, samples: Path, scheme: Scheme = Scheme(), l
         try:
             result = _quantize(model, Path(folder), _Reader(names, found), scheme)
         except Exception as error:  # the quantizer raises whatever its libraries raise
-            raise Error(f"onnxruntime could not quantize {model.name}: {error}", "check the samples") from error
+            raise Error(
+                f"onnxruntime could not quantize {model.name}: {error}", "check the samples"
+            ) from error
         finally:
             logging.disable(logging.NOTSET)
     write_file(out, result)

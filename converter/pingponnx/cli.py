@@ -34,7 +34,9 @@ InputShapes = Annotated[
     list[str] | None, typer.Option("--input-shape", help="NAME=1,3,32,32 for a dynamic input; repeatable")
 ]
 CmsisNn = Annotated[Path | None, typer.Option("--cmsis-nn", help="checkout of CMSIS-NN")]
-TargetsFile = Annotated[Path | None, typer.Option("--targets-file", help="TOML file with targets of your own")]
+TargetsFile = Annotated[
+    Path | None, typer.Option("--targets-file", help="TOML file with targets of your own")
+]
 Samples = Annotated[Path | None, typer.Option("--samples", help=".npz with in0, in1, ... stacked")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -114,7 +116,11 @@ def convert(
     conversion = pipeline.convert(pipeline.normal_form(model, options), options)
     write_folder(out, conversion.sources)
     constants = sum(call.constants for call in conversion.calls if call is not None)
-    result = {"model": conversion.graph.name, "files": sorted(conversion.sources), "constants": constants}
+    result: dict[str, Any] = {
+        "model": conversion.graph.name,
+        "files": sorted(conversion.sources),
+        "constants": constants,
+    }
     result |= {"arena": conversion.plan.arena, "strategy": conversion.plan.strategy}
     result["fallbacks"] = [
         {"node": node.name, "reason": call.fallback}
@@ -124,7 +130,8 @@ def convert(
     if as_json:
         _print_json(result)
         return
-    print(f"{out}: {len(conversion.sources)} files, arena {conversion.plan.arena:,} B, constants {constants:,} B")
+    sizes = f"arena {conversion.plan.arena:,} B, constants {constants:,} B"
+    print(f"{out}: {len(conversion.sources)} files, {sizes}")
     for item in result["fallbacks"]:
         print(f"  {item['node']} runs our plain kernel: {item['reason']}")
 
@@ -261,7 +268,14 @@ def report(
     base = _options(rounding=rounding, input_shapes=input_shape, cmsis_nn=cmsis_nn)
     goals = [_options(goal=g).goal for g in goal or ["balanced"]]
     content = measure_all(
-        models, base, target or ["cortex-m4"], variant or ["optimised", "cmsis-nn"], goals, samples, limit, _stderr
+        models,
+        base,
+        target or ["cortex-m4"],
+        variant or ["optimised", "cmsis-nn"],
+        goals,
+        samples,
+        limit,
+        _stderr,
     )
     write_folder(out, render(content))
     if as_json:
@@ -279,7 +293,9 @@ def report(
 def check(
     run: Annotated[Path, typer.Argument(help="report.json of this run", show_default=False)],
     baseline: Annotated[Path, typer.Option("--baseline", help="report.json to compare with")],
-    limit: Annotated[list[str] | None, typer.Option("--limit", help="ram=0%, flash=1%, instructions=0%")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", help="ram=0%, flash=1%, instructions=0%")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare a report with a baseline: 0 nothing got worse, 1 something did, 2 cannot tell."""
@@ -364,7 +380,10 @@ def _plain(text: str) -> str:
 
 
 def _yes(value: Any) -> str:
-    return {True: "yes", False: "-", None: "-"}.get(value, str(value)) if not isinstance(value, int | str) or isinstance(value, bool) else str(value)
+    """A table cell: yes or a dash for truth values, nothing known as a dash too."""
+    if isinstance(value, bool) or value is None:
+        return "yes" if value else "-"
+    return str(value)
 
 
 def _print_table(rows: list[dict[str, str]]) -> None:

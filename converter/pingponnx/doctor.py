@@ -39,7 +39,9 @@ def examine(cmsis_nn: Path | None = None) -> list[Finding]:
 def _compiler(target: str) -> Finding:
     name = "cc" if target == "host" else "arm-none-eabi-gcc"
     try:
-        return Finding(name, compiler_version(get_target(target)) if shutil.which(name) else None, _HINTS[name])
+        return Finding(
+            name, compiler_version(get_target(target)) if shutil.which(name) else None, _HINTS[name]
+        )
     except Error as error:
         return Finding(name, None, error.hint)
 

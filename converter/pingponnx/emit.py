@@ -115,9 +115,7 @@ def _headers(names: Sequence[str]) -> dict[str, str]:
         if path is None:  # a CMSIS-NN or C library header
             continue
         found[name] = path.read_text(encoding="utf-8")
-        waiting += [
-            line.split('"')[1] for line in found[name].splitlines() if line.startswith('#include "')
-        ]
+        waiting += [line.split('"')[1] for line in found[name].splitlines() if line.startswith('#include "')]
     return found
 
 
@@ -152,7 +150,9 @@ class _Writer:
                 tensor = self.graph.tensors[node.outputs[i]]
                 return f"({tensor.dtype.c} *)(base + {self.memory.offsets[tensor.name]})"
             case Inputs(ctype):
-                pointers = [self._read(self.graph.tensors[n], index, f"input{i}") for i, n in enumerate(node.inputs)]
+                pointers = [
+                    self._read(self.graph.tensors[n], index, f"input{i}") for i, n in enumerate(node.inputs)
+                ]
                 before.append(f"const {ctype} *const inputs[] = {{{', '.join(pointers)}}};")
                 return "inputs"
             case Table(role, data):
@@ -250,7 +250,10 @@ def _manifest(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> s
         }
         if call:
             entry |= {"macs": call.macs, "scratch": call.scratch, "constants": call.constants}
-            entry |= {"overlap": {str(k): v for k, v in call.overlap.items()}, "fallback": call.fallback or None}
+            entry |= {
+                "overlap": {str(k): v for k, v in call.overlap.items()},
+                "fallback": call.fallback or None,
+            }
         nodes.append(entry)
     tensors = {
         name: {
@@ -283,5 +286,3 @@ def _manifest(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> s
         "tensors": tensors,
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
-
-

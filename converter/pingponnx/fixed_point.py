@@ -100,14 +100,17 @@ def requantize(accumulator: Array, multiplier: Array, shift: Array, rounding: Ro
     mask = (np.int64(1) << exponent) - 1
     result = high >> exponent
     threshold = (mask >> 1) + (result < 0)
-    return result + ((high & mask) > threshold)
+    rounded: NDArray[np.int64] = result + ((high & mask) > threshold)
+    return rounded
 
 
 def clamp_s8(values: Array, low: int = S8_MIN, high: int = S8_MAX) -> NDArray[np.int8]:
     return np.clip(values, low, high).astype(np.int8)
 
 
-def quantize_array(values: Array, q: Quantization, low: int = S8_MIN, high: int = S8_MAX) -> NDArray[np.int64]:
+def quantize_array(
+    values: Array, q: Quantization, low: int = S8_MIN, high: int = S8_MAX
+) -> NDArray[np.int64]:
     """ONNX QuantizeLinear, per tensor: float32 division, round half to even, add the zero point, clamp."""
     with np.errstate(over="ignore"):
         scaled = np.rint(np.asarray(values, np.float32) / q.s)

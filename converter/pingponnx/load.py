@@ -196,8 +196,12 @@ class _Builder:
         q = x.quantization
         if isinstance(op, Transpose) and q is not None and q.axis is not None:
             q = replace(q, axis=op.permutation.index(q.axis))
-        if q is not None and (not op.moves_data or len(sources) > 1 or not (q.per_tensor or isinstance(op, Transpose))):
-            sources = tuple(t and replace(t, dtype=DType.F32, quantization=None, data=t.real()) for t in sources)
+        if q is not None and (
+            not op.moves_data or len(sources) > 1 or not (q.per_tensor or isinstance(op, Transpose))
+        ):
+            sources = tuple(
+                t and replace(t, dtype=DType.F32, quantization=None, data=t.real()) for t in sources
+            )
             q = None
         (shape,) = op.infer(*sources)
         dtype = op.dtype(*sources)

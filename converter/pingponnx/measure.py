@@ -62,7 +62,11 @@ def measure(what: Subject, options: Options) -> dict[str, Any]:
         counts = run(traced, input_bytes(what.graph, what.samples[:1]))
     if execution.outputs[:1] != counts.outputs:
         raise MismatchError(f"{what.graph.name}: two builds of the same C give different outputs")
-    row = _identity(conversion) | _memory(conversion, plain, execution) | _judgement(what, conversion, execution)
+    row = (
+        _identity(conversion)
+        | _memory(conversion, plain, execution)
+        | _judgement(what, conversion, execution)
+    )
     nodes = _nodes(conversion, counts)
     return row | {
         "macs": sum(n["macs"] for n in nodes),
@@ -95,7 +99,9 @@ def _memory(conversion: Conversion, plain: Firmware, execution: Execution) -> di
         return {"ram": unknown, "flash": {"code": None, "constants": None, "total": None}}
     linked, planned = plain.map.arena, conversion.plan.arena
     if linked != planned:
-        raise MismatchError(f"{conversion.graph.name}: the linked arena has {linked} bytes, the plan {planned}")
+        raise MismatchError(
+            f"{conversion.graph.name}: the linked arena has {linked} bytes, the plan {planned}"
+        )
     static, stack = plain.map.static_ram, execution.stack
     code, constants = plain.map.code, plain.map.constants
     return {
@@ -180,6 +186,8 @@ def tool_versions(gcc: str | None, library: cmsis.CmsisSource | None) -> dict[st
     }
 
 
-def settings_of(base: Options, targets: Sequence[str], variants: Sequence[str], goals: Sequence[Any]) -> list[Options]:
+def settings_of(
+    base: Options, targets: Sequence[str], variants: Sequence[str], goals: Sequence[Any]
+) -> list[Options]:
     """The options of every combination."""
     return [replace(base, target=t, variant=v, goal=g) for t in targets for g in goals for v in variants]

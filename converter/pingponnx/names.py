@@ -2,12 +2,12 @@
 
 import re
 
-_KEYWORDS = frozenset(
+_KEYWORDS = frozenset(  # of C11 and C++17
     """alignas alignof and asm atomic auto bool break case catch char class complex const constexpr continue
     default delete do double else enum explicit export extern false float for friend goto if imaginary inline
     int long main mutable namespace new noexcept not nullptr operator or private protected public register
     restrict return short signed sizeof static struct switch template this thread throw true try typedef
-    typename union unsigned using virtual void volatile wchar_t while xor""".split()
+    typename union unsigned using virtual void volatile wchar_t while xor""".split()  # noqa: SIM905 - a list of sixty strings reads worse
 )
 _MAX_IDENTIFIER = 40
 _MAX_COMMENT = 80

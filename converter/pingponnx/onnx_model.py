@@ -18,7 +18,14 @@ OLDEST_OPSET = 11
 _CONVERTED_OPSET = 13  # what models older than OLDEST_OPSET are brought to
 _MAX_FOLDED_VALUES = 2**24  # a constant expression that makes more values than this is refused
 _FOLD_ROUNDS = 8
-_RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+_RANDOM = {
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+}
 _KEPT = {"DequantizeLinear"}  # constants stay quantized
 log = logging.getLogger(__name__)
 
@@ -54,7 +61,7 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise ModelError(
             f"{path.name} is not an ONNX file, or it is truncated", "export the model again"
         ) from error
-    if not model.HasField("graph") or not model.graph.node and not model.graph.output:
+    if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise ModelError(f"{path.name} is not an ONNX file: it holds no graph", "export the model again")
     return model
 
@@ -119,7 +126,7 @@ def opset_version(model: onnx.ModelProto) -> int:
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
     if not versions:
         raise ModelError("the model imports no ONNX operator set")
-    return max(versions)
+    return int(max(versions))
 
 
 def runtime_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

@@ -31,7 +31,9 @@ class Oracle:
         """For every sample: our tensors that stand for an ONNX value, in our layout and dtype."""
         known = {name for node in self._model.graph.node for name in node.output if name}
         wanted = {
-            t.origin.name: t for t in graph.tensors.values() if t.origin is not None and t.origin.name in known
+            t.origin.name: t
+            for t in graph.tensors.values()
+            if t.origin is not None and t.origin.name in known
         }
         model = onnx.ModelProto()
         model.CopyFrom(self._model)

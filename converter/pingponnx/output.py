@@ -17,13 +17,15 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
 
     The files are written beside it and moved into place, so that a failure leaves the old folder whole.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = folder.absolute()
     _check_ours(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise Error(f"cannot write to {folder.parent}: {error.strerror}", "choose another folder with -o") from error
+        raise Error(
+            f"cannot write to {folder.parent}: {error.strerror}", "choose another folder with -o"
+        ) from error
     try:
         for name, text in files.items():
             (staging / name).write_text(text, encoding="utf-8", newline="\n")
@@ -38,12 +40,14 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write one file, which appears complete or not at all."""
-    path = Path(os.path.abspath(path))
+    path = path.absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as error:
-        raise Error(f"cannot write to {path.parent}: {error.strerror}", "choose another place with -o") from error
+        raise Error(
+            f"cannot write to {path.parent}: {error.strerror}", "choose another place with -o"
+        ) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)

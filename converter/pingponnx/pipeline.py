@@ -48,11 +48,11 @@ class Conversion:
     @property
     def entry(self) -> Entry:
         """Where inputs and outputs lie in the arena."""
-        places = [
+        inputs, outputs = (
             tuple((self.plan.offsets[n], self.graph.tensors[n].bytes) for n in names)
             for names in (self.graph.inputs, self.graph.outputs)
-        ]
-        return Entry(identifier(self.graph.name), *places, len(self.graph.nodes))
+        )
+        return Entry(identifier(self.graph.name), inputs, outputs, len(self.graph.nodes))
 
 
 def normal_form(path: Path, options: Options) -> Graph:
@@ -86,7 +86,12 @@ def _calls(
 
 
 def firmware(
-    conversion: Conversion, folder: Path, *, trace: bool = False, defines: Sequence[str] = (), sanitize: bool = False
+    conversion: Conversion,
+    folder: Path,
+    *,
+    trace: bool = False,
+    defines: Sequence[str] = (),
+    sanitize: bool = False,
 ) -> Firmware:
     """Compile and link a conversion with the test harness, in `folder`."""
     options, library = conversion.options, conversion.library

@@ -48,7 +48,9 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
 
 def _stack(arrays: dict[str, Array], name: str, shape: Shape, path: Path) -> Array:
     if name not in arrays:
-        raise Error(f"{path.name} has no array {name!r}", "name them in0, in1, ... in the order of the inputs")
+        raise Error(
+            f"{path.name} has no array {name!r}", "name them in0, in1, ... in the order of the inputs"
+        )
     array = arrays[name]
     size = int(np.prod(shape))
     if array.ndim == 0 or array[0].size != size:
@@ -117,4 +119,6 @@ def feeds(graph: Graph, sample: Sample) -> dict[str, Array]:
 
 def input_bytes(graph: Graph, samples: Sequence[Sample]) -> list[list[bytes]]:
     """Samples as `run` takes them."""
-    return [[to_ours(graph, n, v).tobytes() for n, v in zip(graph.inputs, s.inputs, strict=True)] for s in samples]
+    return [
+        [to_ours(graph, n, v).tobytes() for n, v in zip(graph.inputs, s.inputs, strict=True)] for s in samples
+    ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pingponnx.calls import Call, ScratchQuery
-from pingponnx.errors import Error, UnsupportedError
+from pingponnx.errors import Error, Unsupported, UnsupportedError
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Graph
 from pingponnx.ops import CmsisNN, Operator, Site, site_of
@@ -68,7 +68,7 @@ def select(
 ) -> tuple[Call | None, ...]:
     """One call per node, None for nodes that only rename bytes; collects everything unsupported first."""
     calls: list[Call | None] = []
-    problems = []
+    problems: list[Unsupported] = []
     for node in graph.nodes:
         if node.op.alias:
             calls.append(None)
@@ -91,6 +91,8 @@ def with_scratch(calls: Sequence[Call | None], answers: Sequence[int]) -> tuple[
     """The calls with the scratch sizes that CMSIS-NN gave, in the order of `scratch_queries`."""
     remaining = iter(answers)
     return tuple(
-        replace(call, scratch=next(remaining)) if call is not None and call.scratch_query is not None else call
+        replace(call, scratch=next(remaining))
+        if call is not None and call.scratch_query is not None
+        else call
         for call in calls
     )

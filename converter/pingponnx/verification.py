@@ -138,7 +138,9 @@ def far(got: Array, want: Array) -> Array:
     return ~np.isclose(got, want, rtol=0, atol=tolerance, equal_nan=True)
 
 
-def distances(graph: Graph, oracle: Oracle, samples: Sequence[Sample], rounding: Rounding) -> list[NodeDistance]:
+def distances(
+    graph: Graph, oracle: Oracle, samples: Sequence[Sample], rounding: Rounding
+) -> list[NodeDistance]:
     """Every node that onnxruntime also computes, fed onnxruntime's inputs."""
     found: dict[str, NodeDistance] = {}
 
@@ -194,10 +196,7 @@ def first_difference(
         node = graph.nodes[number]
         tensor, want = graph.tensors[node.outputs[0]], values[node.outputs[0]]
         got = np.frombuffer(data, tensor.dtype.numpy).reshape(tensor.shape)
-        if tensor.dtype is DType.F32:
-            wrong = far(got, want)
-        else:
-            wrong = got != want
+        wrong: Array = far(got, want) if tensor.dtype is DType.F32 else got != want
         if wrong.any():
             at = int(np.flatnonzero(wrong.ravel())[0])
             return Difference(

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from pingponnx.calls import Call, Input, Output, Scalar, Struct
-from pingponnx.fixed_point import clamp_s8, requantizer
+from pingponnx.fixed_point import Requantizer, clamp_s8, requantizer
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 from pingponnx.ops.linear import clamp_bounds
@@ -52,7 +52,9 @@ class Binary(Operator):
         return (tuple(np.broadcast_shapes(a.shape, b.shape)),)
 
     def integer(self, site: Site) -> str:
-        return "" if all(x is not None and x.quantized for x in site.inputs) else "an operand is not quantized"
+        return (
+            "" if all(x is not None and x.quantized for x in site.inputs) else "an operand is not quantized"
+        )
 
     def permuted(self, permutation: tuple[int, ...]) -> Self:
         return self
@@ -117,9 +119,10 @@ def _collapse(shape: Shape, a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
     strides: list[list[int]] = [[], []]
     for operand in (0, 1):
         step = 1
-        for n, *spread in reversed(merged):
-            strides[operand].insert(0, 0 if spread[operand] else step)
-            step *= 1 if spread[operand] else n
+        for axis in reversed(merged):
+            spread_here = axis[1 + operand]
+            strides[operand].insert(0, 0 if spread_here else step)
+            step *= 1 if spread_here else axis[0]
     missing = max(_RANK - len(merged), 0)
     dims = (1,) * missing + tuple(n for n, *_ in merged)
     return dims, (0,) * missing + tuple(strides[0]), (0,) * missing + tuple(strides[1])
@@ -135,13 +138,11 @@ class _Sum(Binary):
     __slots__ = ()
     sign = 1
 
-    def _requantizers(self, site: Site) -> tuple[Any, Any, Any]:
+    def _requantizers(self, site: Site) -> list[Requantizer]:
         sa, sb, sy = _scales(site)
         common = 2 * max(sa, sb)
-        return tuple(
-            requantizer(s, site.rounding, precise=True)
-            for s in (sa / common, sb / common, common / (sy * 2**_LEFT_SHIFT))
-        )  # type: ignore[return-value]
+        scales = (sa / common, sb / common, common / (sy * 2**_LEFT_SHIFT))
+        return [requantizer(s, site.rounding, precise=True) for s in scales]
 
     def integer_value(self, site: Site, a: Array, b: Array) -> Array:
         ra, rb, ry = self._requantizers(site)
@@ -161,7 +162,8 @@ class Add(_Sum):
     """a + b."""
 
     def real(self, a: Array, b: Array) -> Array:
-        return a + b
+        total: Array = a + b
+        return total
 
 
 @operator("Sub")
@@ -172,7 +174,8 @@ class Sub(_Sum):
     sign = -1
 
     def real(self, a: Array, b: Array) -> Array:
-        return a - b
+        difference: Array = a - b
+        return difference
 
 
 @operator("Mul")
@@ -180,12 +183,13 @@ class Sub(_Sum):
 class Mul(Binary):
     """a * b; the int8 product is exact in int32 and scaled once."""
 
-    def _requantizer(self, site: Site) -> Any:
+    def _requantizer(self, site: Site) -> Requantizer:
         sa, sb, sy = _scales(site)
         return requantizer(sa * sb / sy, site.rounding, precise=True)
 
     def real(self, a: Array, b: Array) -> Array:
-        return a * b
+        product: Array = a * b
+        return product
 
     def integer_value(self, site: Site, a: Array, b: Array) -> Array:
         return self._requantizer(site).apply(a * b)

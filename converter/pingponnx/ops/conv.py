@@ -7,9 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from pingponnx.calls import Argument, Call, Input, Local, Output, ScratchQuery, Struct, Table
+from pingponnx.calls import Argument, Call, Input, Local, Output, ScratchBytes, ScratchQuery, Struct, Table
 from pingponnx.calls import Scratch as ScratchPointer
-from pingponnx.calls import ScratchBytes
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, keep, operator
@@ -102,12 +101,11 @@ class Conv(Operator):
         wide = np.dtype(np.int64) if site.quantized else np.dtype(np.float32)
         top, left, bottom, right = w.pads
         padded = np.zeros((n, h + top + bottom, width + left + right, c), wide)
-        padded[:, top : top + h, left : left + width] = x.reshape(n, h, width, c).astype(wide) - (
-            wide.type(linear.input_zero_point)
-        )
+        real: Array = x.reshape(n, h, width, c).astype(wide) - linear.input_zero_point
+        padded[:, top : top + h, left : left + width] = real
         weights = linear.weights.astype(wide) - _per_channel(linear.weight_zero_point).astype(wide)
         oh, ow = self._unpooled(site)
-        acc = np.zeros((n, oh, ow, len(weights)), wide)
+        acc: Array = np.zeros((n, oh, ow, len(weights)), wide)
         per_group, out_group = c // self.group, len(weights) // self.group
         for ky in range(kh):
             for kx in range(kw):
@@ -116,7 +114,8 @@ class Conv(Operator):
                 grouped = taps.reshape(n, oh, ow, self.group, per_group)
                 kernel = weights[:, ky, kx].reshape(self.group, out_group, per_group)
                 acc += np.einsum("nhwgi,goi->nhwgo", grouped, kernel, optimize=True).reshape(acc.shape)
-        return acc + linear.bias.astype(wide)
+        acc += linear.bias.astype(wide)
+        return acc
 
     # -- kernels ------------------------------------------------------------------------------------
 
@@ -127,7 +126,13 @@ class Conv(Operator):
         weights = linear.weights.transpose(3, 1, 2, 0) if kind == "depthwise" else linear.weights
         whole = self.window.then(self.pool) if self.pool else self.window
         rows = Local(f"const {site.x.dtype.c} *", whole.extent[0])
-        arguments: list[Argument] = [self._params(site, linear), Input(), *linear.tables(weights), rows, Output()]
+        arguments: list[Argument] = [
+            self._params(site, linear),
+            Input(),
+            *linear.tables(weights),
+            rows,
+            Output(),
+        ]
         (h, w), (_, ow) = hw(site.x.shape), hw(site.y.shape)
         in_row = w * site.x.shape[-1] * site.x.dtype.bytes
         out_row = ow * site.y.shape[-1] * site.y.dtype.bytes
@@ -193,6 +198,7 @@ class Conv(Operator):
             checked=True,
         )
 
+
 def _per_channel(values: Array) -> Array:
     return values.reshape(-1, 1, 1, 1)
 
@@ -209,4 +215,5 @@ def _max_pool(acc: Array, pool: Window) -> Array:
         for ky in range(pool.kernel[0])
         for kx in range(pool.kernel[1])
     ]
-    return np.maximum.reduce(taps)
+    best: Array = np.maximum.reduce(taps)
+    return best

@@ -39,4 +39,6 @@ class FlipSign(Operator):
 
     def kernels(self, site: Site) -> Sequence[Call]:
         count = site.x.size
-        return [Call("flip_sign", "flip_sign.h", (count, Input(), Output()), overlap={0: 0}, cycles=5 * count)]
+        return [
+            Call("flip_sign", "flip_sign.h", (count, Input(), Output()), overlap={0: 0}, cycles=5 * count)
+        ]

@@ -7,7 +7,18 @@ from typing import Self
 
 import numpy as np
 
-from pingponnx.calls import Argument, Call, Input, Output, Scratch, ScratchBytes, ScratchQuery, Struct, Table
+from pingponnx.calls import (
+    Argument,
+    Call,
+    Input,
+    Output,
+    Scalar,
+    Scratch,
+    ScratchBytes,
+    ScratchQuery,
+    Struct,
+    Table,
+)
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
@@ -64,14 +75,19 @@ class Gemm(Operator):
         assert x is not None
         linear = self.lower(site)
         if not site.quantized:
-            return clamp_f32(x.astype(np.float32) @ linear.weights.T + linear.bias, linear)
+            real: Array = x.astype(np.float32) @ linear.weights.T + linear.bias
+            return clamp_f32(real, linear)
         weights = linear.weights.astype(np.int64) - linear.weight_zero_point[:, None]
         acc = (x.astype(np.int64) - linear.input_zero_point) @ weights.T + linear.bias
         y = linear.requantizer.apply(acc) + linear.output_zero_point
         return clamp_s8(y, linear.low, linear.high)
 
     def _params(self, site: Site, linear: Linear) -> Struct:
-        fields = {"rows": prod(site.x.shape[:-1]), "in_n": site.x.shape[-1], "out_n": site.y.shape[-1]}
+        fields: dict[str, Scalar] = {
+            "rows": prod(site.x.shape[:-1]),
+            "in_n": site.x.shape[-1],
+            "out_n": site.y.shape[-1],
+        }
         return Struct(f"gemm_params_{site.suffix}", fields | linear.fields())
 
     def kernels(self, site: Site) -> Sequence[Call]:

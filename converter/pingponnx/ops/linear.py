@@ -114,14 +114,16 @@ def _channels_last(weights: Array) -> Array:
 
 
 def _integer_bias(bias: Tensor | None, scale: Array) -> Array:
-    """The bias in accumulator units, int64; int32 biases that already have that scale are kept as they are."""
+    """The bias in accumulator units, int64; int32 biases that have that scale already are kept."""
     if bias is None:
         return np.zeros(len(scale), np.int64)
     q = bias.quantization
     if q is not None and not q.zero_point.any() and np.allclose(q.scale, scale, rtol=1e-5, atol=0):
         assert bias.data is not None
         return np.broadcast_to(bias.data.ravel(), scale.shape).astype(np.int64)
-    return np.rint(np.broadcast_to(bias.real().ravel(), scale.shape).astype(np.float64) / scale).astype(np.int64)
+    return np.rint(np.broadcast_to(bias.real().ravel(), scale.shape).astype(np.float64) / scale).astype(
+        np.int64
+    )
 
 
 def _prove_bounds(

@@ -75,7 +75,13 @@ class QuantizeLinear(Operator):
         )
         # the output is a quarter of the input, written front to back after the value was read
         return [
-            Call("quantize_s8", "quantize_s8.h", (params, Input(), Output()), overlap={0: 0}, cycles=20 * site.x.size)
+            Call(
+                "quantize_s8",
+                "quantize_s8.h",
+                (params, Input(), Output()),
+                overlap={0: 0},
+                cycles=20 * site.x.size,
+            )
         ]
 
 
@@ -131,7 +137,9 @@ class Requantize(Operator):
         """Output for each of the 256 inputs, index q + 128."""
         assert site.x.quantization is not None and site.y.quantization is not None
         codes = np.arange(-128, 128, dtype=np.int8)
-        return quantize_array(dequantize_array(codes, site.x.quantization), site.y.quantization).astype(np.int8)
+        return quantize_array(dequantize_array(codes, site.x.quantization), site.y.quantization).astype(
+            np.int8
+        )
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         assert arrays[0] is not None

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from pingponnx.calls import Call, Input, Output
+from pingponnx.calls import Argument, Call, Input, Output
 from pingponnx.fixed_point import dequantize_array, quantize_array
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
@@ -55,7 +55,7 @@ class Unary(Operator):
         if site.quantized:
             return [lookup_call(self.table(site), site.x.size)]
         name = f"{type(self).__name__.lower()}_f32"
-        arguments = (site.x.size, *self.parameters(), Input(), Output())
+        arguments: tuple[Argument, ...] = (site.x.size, *self.parameters(), Input(), Output())
         return [Call(name, f"{name}.h", arguments, overlap={0: 0}, cycles=30 * site.x.size)]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from pingponnx.calls import Scalar
 from pingponnx.ir import Shape
 from pingponnx.ops import OnnxNode, Site
 
@@ -32,15 +33,13 @@ class Window:
         """Output height and width, rounding down; bottom and right pads already include ceil_mode's."""
         top, left, bottom, right = self.pads
         eh, ew = self.extent
-        return (height + top + bottom - eh) // self.stride[0] + 1, (
-            width + left + right - ew
-        ) // self.stride[1] + 1
+        return (height + top + bottom - eh) // self.stride[0] + 1, (width + left + right - ew) // self.stride[
+            1
+        ] + 1
 
     def then(self, pool: "Window") -> Self:
         """The window of this convolution followed by an unpadded pool: rows that one pooled row needs."""
-        kernel = tuple(
-            e + (p - 1) * s for e, p, s in zip(self.extent, pool.kernel, self.stride, strict=True)
-        )
+        kernel = tuple(e + (p - 1) * s for e, p, s in zip(self.extent, pool.kernel, self.stride, strict=True))
         stride = tuple(s * p for s, p in zip(self.stride, pool.stride, strict=True))
         return replace(self, kernel=kernel, stride=stride, dilation=(1, 1))  # type: ignore[arg-type]
 
@@ -77,13 +76,22 @@ def read_window(node: OnnxNode, kernel: tuple[int, ...]) -> Window:
             # a last window that would start inside the end padding is dropped
             if rest and steps * strides[i] < sizes[i] + pads[i]:
                 ends[i] += strides[i] - rest
-    one, zero = (1,) * (2 - rank), (0,) * (2 - rank)
-    window = Window(
-        (*one, *kernel), (*one, *strides), (*one, *dilations), (*zero, *pads[:rank], *zero, *ends)
-    )  # type: ignore[arg-type]
+    window = _two_dimensional(kernel, strides, dilations, (*pads[:rank], *ends))
     if min(window.output(*((1,) * (2 - rank) + tuple(sizes)))) < 1:
         node.unsupported("the window is larger than its padded input")
     return window
+
+
+def _two_dimensional(
+    kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], pads: tuple[int, ...]
+) -> Window:
+    """A 1-D window is a 2-D one of height 1."""
+    if len(kernel) == 1:
+        left, right = pads
+        return Window((1, kernel[0]), (1, stride[0]), (1, dilation[0]), (0, left, 0, right))
+    top, left, bottom, right = pads
+    (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
+    return Window((kh, kw), (sh, sw), (dh, dw), (top, left, bottom, right))
 
 
 def _pads(
@@ -121,7 +129,7 @@ def row_distance(window: Window, size: Pair, in_row: int, out_row: int) -> int:
     return max((y + 1) * out_row - row * in_row for y, row in enumerate(first))
 
 
-def geometry(site: Site, window: Window) -> dict[str, int]:
+def geometry(site: Site, window: Window) -> dict[str, Scalar]:
     """The leading fields that the parameter structs of all windowed kernels share."""
     (in_h, in_w), (out_h, out_w) = hw(site.x.shape), hw(site.y.shape)
     return {

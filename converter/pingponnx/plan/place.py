@@ -109,7 +109,9 @@ def place(problem: Problem, iterations: int = _ITERATIONS) -> Solution:
     neighbours = _neighbours(problem)
     by_size = sorted(range(count), key=lambda i: (-problem.sizes[i], i))
     by_time = sorted(range(count), key=lambda i: (problem.spans[i], -problem.sizes[i]))
-    by_area = sorted(range(count), key=lambda i: (-problem.sizes[i] * (problem.spans[i][1] - problem.spans[i][0] + 1), i))
+    by_area = sorted(
+        range(count), key=lambda i: (-problem.sizes[i] * (problem.spans[i][1] - problem.spans[i][0] + 1), i)
+    )
     best = Solution(sum(problem.sizes) + 1, ())
     rng = random.Random(_SEED)
     order: list[int] = []

@@ -41,7 +41,9 @@ def parse_limit(text: str) -> tuple[str, float]:
     """`ram=0%` -> ("ram", 0.0); raises Error for unknown metrics."""
     match = re.fullmatch(r"(\w+)=(\d+(?:\.\d+)?)%?", text.strip())
     if match is None or match[1] not in _METRICS:
-        raise Error(f"cannot read the limit {text!r}", f"write METRIC=PERCENT%, METRIC one of {', '.join(_METRICS)}")
+        raise Error(
+            f"cannot read the limit {text!r}", f"write METRIC=PERCENT%, METRIC one of {', '.join(_METRICS)}"
+        )
     return match[1], float(match[2])
 
 
@@ -66,7 +68,9 @@ def _rows(report: Mapping[str, Any]) -> dict[tuple[str, ...], Mapping[str, Any]]
             raise Error(f"report schema {report['schema']!r} is unknown", "use a matching pingponnx")
         return {tuple(str(row[k]) for k in _KEY): row for row in report["measurements"]}
     except (KeyError, TypeError) as error:
-        raise Error("this is not a pingponnx report", "give the report.json that `pingponnx report` wrote") from error
+        raise Error(
+            "this is not a pingponnx report", "give the report.json that `pingponnx report` wrote"
+        ) from error
 
 
 def _value(row: Mapping[str, Any], path: Sequence[str]) -> int | None:
@@ -83,7 +87,9 @@ def _row_changes(name: str, new: Mapping[str, Any], old: Mapping[str, Any], limi
         if before == after:
             continue
         lost = after is None
-        grown = before is not None and after is not None and after > before * (1 + limits.get(metric, 0.0) / 100)
+        grown = (
+            before is not None and after is not None and after > before * (1 + limits.get(metric, 0.0) / 100)
+        )
         changes.append(Change(name, metric, before, after, lost or grown))
     for flag in ("equal_to_reference", "equal_to_other_variant"):
         if old.get(flag) and not new.get(flag):

@@ -34,7 +34,10 @@ def render(content: Mapping[str, Any]) -> dict[str, str]:
 
 def _markdown(content: Mapping[str, Any]) -> str:
     parts = ["# pingponnx report", "", _table(summary_rows(content["measurements"])), ""]
-    parts += ["RAM and flash in bytes; instructions are exact (QEMU icount). " + _versions(content["tool"]), ""]
+    parts += [
+        "RAM and flash in bytes; instructions are exact (QEMU icount). " + _versions(content["tool"]),
+        "",
+    ]
     for row in content["measurements"]:
         parts += [f"## {_title(row)}", "", _table(node_rows(row)), ""]
         parts += [f"- {_cell(node)} runs our plain kernel: {_cell(why)}" for node, why in fallbacks(row)]
@@ -53,7 +56,9 @@ def _cell(text: str) -> str:
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
     table = pd.DataFrame([{k: _cell(v) for k, v in row.items()} for row in rows])
-    right = [c not in ("model", "node", "target", "variant", "goal", "operator", "kernel") for c in table.columns]
+    right = [
+        c not in ("model", "node", "target", "variant", "goal", "operator", "kernel") for c in table.columns
+    ]
     align = ["right" if r else "left" for r in right]
     return str(table.to_markdown(index=False, disable_numparse=True, colalign=align)) if rows else ""
 
@@ -61,7 +66,13 @@ def _table(rows: Sequence[Mapping[str, str]]) -> str:
 def _versions(tool: Mapping[str, Any]) -> str:
     cmsis = tool["cmsis_nn"]
     named = f"CMSIS-NN {cmsis['version']} ({cmsis['source']})" if cmsis else ""
-    parts = [f"pingponnx {tool['pingponnx']}", tool["gcc"], tool["qemu"], named, f"onnxruntime {tool['onnxruntime']}"]
+    parts = [
+        f"pingponnx {tool['pingponnx']}",
+        tool["gcc"],
+        tool["qemu"],
+        named,
+        f"onnxruntime {tool['onnxruntime']}",
+    ]
     return "Made with " + ", ".join(p for p in parts if p) + "."
 
 

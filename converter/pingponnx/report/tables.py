@@ -40,7 +40,9 @@ def _at(row: Mapping[str, Any], path: str) -> Any:
 
 def frame(rows: Rows) -> pd.DataFrame:
     """One line per measurement, whole numbers kept whole, unknown values missing."""
-    table = pd.DataFrame([{title: _at(r, path) for title, path in _COLUMNS.items()} for r in rows], dtype=object)
+    table = pd.DataFrame(
+        [{title: _at(r, path) for title, path in _COLUMNS.items()} for r in rows], dtype=object
+    )
     return table.reindex(columns=list(_COLUMNS))
 
 

@@ -24,7 +24,11 @@ def _merge(graph: Graph, before: Node, node: Node, between: str) -> tuple[Node, 
     data = (weights.real().astype(np.float64) * scale.reshape(along)).astype(np.float32)
     bias = (np.broadcast_to(old, scale.shape) * scale + shift).astype(np.float32)
     scaled = replace(
-        weights, name=graph.fresh(f"{weights.name}@{node.name}"), data=data, dtype=DType.F32, quantization=None
+        weights,
+        name=graph.fresh(f"{weights.name}@{node.name}"),
+        data=data,
+        dtype=DType.F32,
+        quantization=None,
     )
     shifted = Tensor(graph.fresh(f"{node.name}@bias"), bias.shape, DType.F32, data=bias)
     op = before.op.with_clamp(node.op.low, node.op.high)

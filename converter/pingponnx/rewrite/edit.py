@@ -31,7 +31,7 @@ def live(graph: Graph) -> Graph:
 
 
 def merge_pairs(graph: Graph, merge: Merge) -> Graph:
-    """Replace producer and consumer by one node, wherever `merge` can and nobody else reads the tensor between."""
+    """Replace producer and consumer by one node, where `merge` can and nobody else reads what is between."""
     while True:
         merged = _merge_one(graph, merge)
         if merged is None:

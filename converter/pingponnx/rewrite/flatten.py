@@ -27,7 +27,9 @@ def absorb_flatten(graph: Graph) -> Graph:
         weights = graph.tensors[node.inputs[1]]
         packed = _permuted_weights(weights, source, permutation, f"{weights.name}@{node.name}")
         flat = replace(
-            graph.tensors[reshape.outputs[0]], name=graph.fresh(f"{reshape.outputs[0]}@{node.name}"), origin=None
+            graph.tensors[reshape.outputs[0]],
+            name=graph.fresh(f"{reshape.outputs[0]}@{node.name}"),
+            origin=None,
         )
         tensors += [packed, flat]
         nodes.append(Node(f"{node.name}/flatten", Reshape(flat.shape), (source.name,), (flat.name,)))

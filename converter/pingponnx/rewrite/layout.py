@@ -45,7 +45,9 @@ def _channels_last_input(graph: Graph, name: str) -> Graph:
     shape = tuple(x.shape[axis] for axis in to_last)
     tensor = replace(x, name=last, shape=shape, origin=Origin(name, to_last))
     node = Node(f"{name}/layout", Transpose(to_first), (last,), (name,))
-    ports = {k: v for k, v in graph.ports.items() if k != name} | {last: Port(graph.ports[name].name, to_last)}
+    ports = {k: v for k, v in graph.ports.items() if k != name} | {
+        last: Port(graph.ports[name].name, to_last)
+    }
     if name in graph.outputs:
         ports[name] = graph.ports[name]
     inputs = tuple(last if n == name else n for n in graph.inputs)
@@ -151,7 +153,8 @@ def _move(
     producers: dict[str, Node],
 ) -> tuple[Node, Node, list[Tensor]] | None:
     """The node on untransposed inputs, the transpose behind it, and the new tensors."""
-    inputs, tensors = [], []
+    inputs: list[str] = []
+    tensors: list[Tensor] = []
     for name in node.inputs:
         if not name:
             inputs.append(name)

@@ -20,8 +20,8 @@ def _merge(graph: Graph, before: Node, node: Node, between: str) -> tuple[Node, 
     edges = spatial_pads(pad, len(graph.tensors[between].shape))
     if edges is None:
         return None
-    pads = tuple(a + b for a, b in zip(conv.window.pads, edges, strict=True))
-    op = replace(conv, window=replace(conv.window, pads=pads))
+    top, left, bottom, right = (a + b for a, b in zip(conv.window.pads, edges, strict=True))
+    op = replace(conv, window=replace(conv.window, pads=(top, left, bottom, right)))
     return replace(node, op=op, inputs=(before.inputs[0], *node.inputs[1:])), ()
 
 

@@ -9,7 +9,7 @@ from pingponnx.rewrite.edit import merge_pairs
 
 
 def fuse_pool(graph: Graph) -> Graph:
-    """Conv, then MaxPool with stride >= kernel and no padding -> one node that never stores the unpooled map."""
+    """Conv, then MaxPool with stride >= kernel and no padding -> one node; the unpooled map never exists."""
     return merge_pairs(graph, _merge)
 
 
@@ -19,5 +19,6 @@ def _merge(graph: Graph, before: Node, node: Node, between: str) -> tuple[Node, 
     pool = node.op.window
     if any(pool.pads) or pool.dilation != (1, 1) or not pool.disjoint:
         return None
-    op = replace(before.op.with_clamp(node.op.low, node.op.high), pool=pool)
-    return replace(before, op=op, outputs=node.outputs), ()
+    conv = before.op.with_clamp(node.op.low, node.op.high)
+    assert conv is not None
+    return replace(before, op=replace(conv, pool=pool), outputs=node.outputs), ()

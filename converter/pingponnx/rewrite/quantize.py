@@ -97,9 +97,7 @@ def _folded(
     graph: Graph, node: Node, producers: dict[str, Node], y: Tensor
 ) -> tuple[tuple[Node, ...], list[Tensor]] | None:
     """The integer node (with requantized inputs in front where it only moves data), or None."""
-    sources = [
-        n if not n or graph.tensors[n].constant else producers[n].inputs[0] for n in node.inputs
-    ]
+    sources = [n if not n or graph.tensors[n].constant else producers[n].inputs[0] for n in node.inputs]
     extra: list[Node] = []
     tensors: list[Tensor] = []
     if node.op.moves_data:
@@ -108,7 +106,9 @@ def _folded(
         for i, name in enumerate(sources):
             x = graph.tensors[name]
             if x.quantization != y.quantization:
-                aligned = replace(x, name=graph.fresh(f"{name}@{node.name}"), quantization=y.quantization, origin=None)
+                aligned = replace(
+                    x, name=graph.fresh(f"{name}@{node.name}"), quantization=y.quantization, origin=None
+                )
                 extra.append(Node(f"{node.name}/requantize{i}", Requantize(), (name,), (aligned.name,)))
                 tensors.append(aligned)
                 sources[i] = aligned.name

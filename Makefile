@@ -1,0 +1,47 @@
+# make demo   set everything up, then compare both engines on the shipped models (reports/demo/)
+# make test   set everything up, then run every test
+# make check  formatters, linters, types
+.PHONY: demo test check format setup toolchain bench baseline docs clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+LENET := examples/lenet5
+DEMO_MODELS := $(LENET)/lenet5_f32.onnx $(LENET)/lenet5_int8.onnx examples/paper_cifar/paper_cifar_int8.onnx
+
+setup: toolchain .venv/ready
+
+toolchain:
+	@sh tools/toolchain.sh
+
+.venv/ready: pyproject.toml
+	@sh tools/venv.sh $(PYTHON)
+
+demo: setup
+	$(BIN)/pingponnx report $(DEMO_MODELS) --target cortex-m4 -o reports/demo
+
+test: setup
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror runtime_c/*.h runtime_c/port/*.[ch] cmsis_baseline/*.h
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/clang-format -i runtime_c/*.h runtime_c/port/*.[ch] cmsis_baseline/*.h
+
+bench: setup
+	$(BIN)/python tools/bench.py
+
+# Deliberate updates of what is committed
+baseline: setup
+	$(BIN)/python tools/baseline.py
+
+docs: setup
+	$(BIN)/python tools/operator_table.py
+
+clean:
+	rm -rf reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
