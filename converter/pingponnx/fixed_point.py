@@ -94,7 +94,8 @@ def requantize(accumulator: Array, multiplier: Array, shift: Array, rounding: Ro
     m, s = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
     if rounding is Rounding.SINGLE:
         total = 31 - s
-        return (acc * m + (np.int64(1) << (total - 1))) >> total
+        once: NDArray[np.int64] = (acc * m + (np.int64(1) << (total - 1))) >> total
+        return once
     high = ((acc << np.maximum(s, 0)) * m + (1 << 30)) >> 31
     exponent = np.maximum(-s, 0)
     mask = (np.int64(1) << exponent) - 1
