@@ -85,7 +85,7 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
     }
     files["CMakeLists.txt"] = _environment().get_template("CMakeLists.txt.j2").render(context)
     files[f"{prefix}.json"] = _manifest(graph, calls, memory, settings)
-    return dict(sorted((files | _headers(headers)).items()))
+    return dict(sorted((files | _headers(["kernel.h", *headers])).items()))
 
 
 _TEMPLATES = {"model.h": ".h", "model.c": ".c", "model_data.h": "_data.h", "model_data.c": "_data.c"}

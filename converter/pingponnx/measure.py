@@ -103,7 +103,7 @@ def _memory(conversion: Conversion, plain: Firmware, execution: Execution) -> di
             f"{conversion.graph.name}: the linked arena has {linked} bytes, the plan {planned}"
         )
     static, stack = plain.map.static_ram, execution.stack
-    code, constants = plain.map.code, plain.map.constants
+    code, constants = plain.map.code, plain.map.constants + plain.map.data
     return {
         "ram": {
             "arena": linked,

@@ -46,6 +46,7 @@ def read_model(path: Path, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto
     if model.functions:
         model = inliner.inline_local_functions(model)
     _fix_inputs(model, input_shapes)
+    _transpose_first(model.graph)
     return _fold(model)
 
 
@@ -165,6 +166,21 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
         del model.graph.value_info[:]
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")
+
+
+def _transpose_first(graph: onnx.GraphProto) -> None:
+    """Gemm with transA becomes Transpose, then Gemm."""
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        flag = next((a for a in node.attribute if a.name == "transA" and a.i), None)
+        if node.op_type == "Gemm" and node.domain in ("", "ai.onnx") and flag is not None:
+            flag.i = 0
+            name = f"{node.output[0]}@transposed_input"
+            nodes.append(onnx.helper.make_node("Transpose", [node.input[0]], [name], perm=[1, 0]))
+            node.input[0] = name
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _fold(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -31,6 +31,8 @@ SHAPES = [
     ((2, 1, 3, 4), (1, 3, 4, 2)),
     ((1, 5, 8), (8, 6)),
     ((2, 2, 1, 7), (2, 7, 3)),
+    ((4,), (2, 4, 5)),
+    ((2, 3, 4), (4,)),
 ]
 
 
@@ -95,4 +97,4 @@ def test_integer_bounds() -> None:
 
 def test_unsupported() -> None:
     with pytest.raises(UnsupportedError):
-        MatMul.from_onnx(read_node("MatMul", np.zeros(3, np.float32), np.zeros((3, 2), np.float32)))
+        MatMul.from_onnx(read_node("MatMul", np.zeros((1,) * 5, np.float32), np.zeros((1, 2), np.float32)))

@@ -16,6 +16,7 @@ from pingponnx.ops.linear import clamp_bounds
 
 _RANK = 4
 _LEFT_SHIFT = 20  # extra bits that inputs get before they are brought to a common scale (TFLite's choice)
+_FLOAT32_NOISE = 2.0**-22  # onnxruntime rounds four times, by 2**-24 each: inputs, result, division
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class Binary(Operator):
     @abstractmethod
     def real(self, a: Array, b: Array) -> Array:
         """The function on float32 arrays."""
+
+    @abstractmethod
+    def magnitude(self, a: Array, b: Array) -> Array:
+        """What the rounding errors of a float32 result are proportional to; a and b without signs."""
 
     @abstractmethod
     def integer_fields(self, site: Site) -> dict[str, Scalar]:
@@ -75,6 +80,19 @@ class Binary(Operator):
         assert site.y.quantization is not None
         value = self.integer_value(site, a.astype(np.int64) - za, b.astype(np.int64) - zb)
         return clamp_s8(value + zy, *clamp_bounds(self.low, self.high, site.y.quantization))
+
+    def undecided(self, site: Site, *arrays: Array | None) -> Array | None:
+        if not site.quantized:
+            return None
+        real = [
+            (array.astype(np.float64) - zero) * scale
+            for array, zero, scale in zip(arrays, self._zero_points(site), _scales(site), strict=False)
+            if array is not None
+        ]
+        exact, terms = self.real(*real), self.magnitude(*(np.abs(value) for value in real))
+        step = _scales(site)[2]
+        ties: Array = np.abs(exact / step - np.floor(exact / step) - 0.5) <= terms / step * _FLOAT32_NOISE
+        return ties
 
     def kernels(self, site: Site) -> Sequence[Call]:
         a, b = site.inputs
@@ -138,6 +156,9 @@ class _Sum(Binary):
     __slots__ = ()
     sign = 1
 
+    def magnitude(self, a: Array, b: Array) -> Array:
+        return a + b
+
     def _requantizers(self, site: Site) -> list[Requantizer]:
         sa, sb, sy = _scales(site)
         common = 2 * max(sa, sb)
@@ -190,6 +211,9 @@ class Mul(Binary):
     def real(self, a: Array, b: Array) -> Array:
         product: Array = a * b
         return product
+
+    def magnitude(self, a: Array, b: Array) -> Array:
+        return self.real(a, b)
 
     def integer_value(self, site: Site, a: Array, b: Array) -> Array:
         return self._requantizer(site).apply(a * b)

@@ -39,16 +39,15 @@ class Gemm(Operator):
         assert weights is not None
         if not weights.constant or len(weights.shape) != 2:
             node.unsupported("the second matrix must be a constant of rank 2")
-        if node.attributes.get("transA", 0):
+        if node.attributes.get("transA", 0):  # load puts a Transpose in front instead
             node.unsupported("transA=1", "transpose the input in the model instead")
-        if node.attributes.get("alpha", 1.0) != 1.0 or node.attributes.get("beta", 1.0) != 1.0:
-            node.unsupported("alpha and beta other than 1", "fold them into the weights")
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         outputs = weights.shape[0 if node.attributes.get("transB", 0) else 1]
         if bias is not None and (not bias.constant or bias.size not in (1, outputs)):
             node.unsupported("the bias must be a constant with one value per output")
         transposed = weights if node.attributes.get("transB", 0) else _transposed(weights)
-        return cls(), (0, transposed, *range(2, len(node.inputs)))
+        kept: list[int | Tensor] = [0, _times(node, transposed, "alpha")]
+        return cls(), (*kept, *([] if bias is None else [_times(node, bias, "beta")]))
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         x, weights = inputs[0], inputs[1]
@@ -135,6 +134,19 @@ class Gemm(Operator):
         )
         query = ScratchQuery(f"{name}.h", f"{name}_scratch", params)
         return Call(name, f"{name}.h", arguments, macs=self.macs(site), scratch_query=query, checked=True)
+
+
+def _times(node: OnnxNode, constant: Tensor, attribute: str) -> Tensor:
+    """A constant times alpha or beta; a quantized one only gets another scale."""
+    factor, q = float(node.attributes.get(attribute, 1.0)), constant.quantization
+    if factor == 1.0:
+        return constant
+    name = f"{constant.name}@{attribute}"
+    if q is None:
+        return replace(constant, name=name, data=constant.real() * np.float32(factor), origin=None)
+    if factor <= 0:
+        node.unsupported(f"{attribute} of {factor:g} with a quantized constant", "fold it into the constant")
+    return replace(constant, name=name, quantization=replace(q, scale=q.scale * np.float32(factor)))
 
 
 def _transposed(weights: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from pingponnx.calls import Call, Input, Output, Struct
+from pingponnx.errors import ModelError
 from pingponnx.fixed_point import INT32_MAX, S8_MAX, S8_MIN, clamp_s8, requantizer
 from pingponnx.ir import Array, Quantization, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
@@ -33,14 +34,16 @@ class MatMul(Operator):
             from pingponnx.ops.gemm import Gemm  # that operator, not its module, is what is needed here
 
             return Gemm.from_onnx(node)
-        if not (2 <= len(a.shape) <= _RANK and 2 <= len(b.shape) <= _RANK):
-            node.unsupported(f"matrices of rank {len(a.shape)} and {len(b.shape)}", f"use rank 2 to {_RANK}")
+        if not (1 <= len(a.shape) <= _RANK and 1 <= len(b.shape) <= _RANK):
+            node.unsupported(f"matrices of rank {len(a.shape)} and {len(b.shape)}", f"use rank 1 to {_RANK}")
         return cls(), (0, 1)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         a, b = inputs[0], inputs[1]
         assert a is not None and b is not None
-        return ((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]),)
+        if _matrix(a)[-1] != _columns(b)[-2]:
+            raise ModelError(f"matrices of shape {a.shape} and {b.shape} cannot be multiplied")
+        return ((*_batch(a, b), *a.shape[-2:-1], *(b.shape[-1:] if len(b.shape) > 1 else ())),)
 
     def integer(self, site: Site) -> str:
         operands = [x.quantization for x in site.inputs if x is not None]
@@ -92,12 +95,13 @@ class MatMul(Operator):
         suffix = kernel_suffix(self, site)
         a, b = site.inputs[0], site.inputs[1]
         assert a is not None and b is not None
-        m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-        batch = (1,) * (_RANK - len(site.y.shape)) + site.y.shape[:-2]
+        (m, k), n = _matrix(a)[-2:], _columns(b)[-1]
+        batch = _batch(a, b)
+        batch = (1,) * (_RANK - 2 - len(batch)) + batch
         fields: dict[str, Any] = {
             "batch": batch,
-            "a_step": _steps(a.shape, batch),
-            "b_step": _steps(b.shape, batch),
+            "a_step": _steps(_matrix(a), batch),
+            "b_step": _steps(_columns(b), batch),
             "m": m,
             "k": k,
             "n": n,
@@ -109,6 +113,20 @@ class MatMul(Operator):
     def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
         reason = "arm_batch_matmul_s8 (CMSIS-NN 6 and later) is not called"
         return fallback(self.kernels(site)[0], reason if site.quantized else "not an int8 node")
+
+
+def _matrix(a: Tensor) -> Shape:
+    """The shape of the left operand: a vector is a row."""
+    return a.shape if len(a.shape) > 1 else (1, *a.shape)
+
+
+def _columns(b: Tensor) -> Shape:
+    """The shape of the right operand: a vector is a column."""
+    return b.shape if len(b.shape) > 1 else (*b.shape, 1)
+
+
+def _batch(a: Tensor, b: Tensor) -> Shape:
+    return tuple(np.broadcast_shapes(_matrix(a)[:-2], _columns(b)[:-2]))
 
 
 def _steps(shape: Shape, batch: Shape) -> tuple[int, int]:

@@ -1,0 +1,108 @@
+"""Every byte of RAM and flash in a linked firmware, attributed; the rows sum to the map file exactly."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pingponnx.errors import MismatchError
+from pingponnx.ir import Graph
+from pingponnx.memory_map import FILL, MemoryMap, Row
+from pingponnx.plan import Plan
+
+_NODE_SYMBOL = re.compile(r"(?:^|_)n(\d+)_")
+_C_LIBRARIES = ("libc", "libm", "libgcc", "crt")
+
+MODEL_OWNERS = ("arena", "constants", "code", "data", "CMSIS-NN", "C library")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Bytes of one owner: `what` is a node, a kernel, a tensor, an archive member..."""
+
+    memory: str  # flash or ram
+    owner: str
+    what: str
+    bytes: int
+
+
+def ledger(
+    graph: Graph, plan: Plan, memory: MemoryMap, kernels: Mapping[str, int], prefix: str
+) -> tuple[Entry, ...]:
+    """The ledger of a linked firmware.
+
+    `kernels` gives bytes of the model's own code by kernel (see `attribution.py`). Raises MismatchError
+    when the rows do not sum to the map file, or the linked arena is not the planned one.
+    """
+    totals: Counter[tuple[str, str, str]] = Counter()
+    for row in memory.flash:
+        totals["flash", *_owner(row, graph, prefix)] += row.bytes
+    for row in memory.ram:
+        if not _is_arena(row):
+            totals["ram", *_owner(row, graph, prefix)] += row.bytes
+    _split_code(totals, kernels)
+    for what, count in _arena(plan, memory.arena).items():
+        totals["ram", "arena", what] += count
+    entries = tuple(Entry(*key, count) for key, count in sorted(totals.items()) if count)
+    _check(entries, memory)
+    return entries
+
+
+def _is_arena(row: Row) -> bool:
+    return row.harness and row.name == "pingponnx_arena"
+
+
+def _owner(row: Row, graph: Graph, prefix: str) -> tuple[str, str]:
+    """(owner, what) of a row of the map file."""
+    if row.object == FILL:
+        return "alignment", row.section
+    if row.harness:
+        return "startup and harness", row.object
+    archive = row.object.partition("(")[0]
+    if archive.startswith(_C_LIBRARIES):
+        return "C library", row.object
+    if "(" in row.object:
+        return "CMSIS-NN", row.object.partition("(")[2].rstrip(")")
+    if row.kind == "code":
+        return "code", row.name
+    if row.kind == "constants":
+        symbol = _NODE_SYMBOL.search(row.name.removeprefix(prefix))
+        return "constants", graph.nodes[int(symbol[1])].name if symbol else row.name
+    return "data", row.name
+
+
+def _split_code(totals: Counter[tuple[str, str, str]], kernels: Mapping[str, int]) -> None:
+    """Replace the code of the run function, into which kernels are inlined, by its parts."""
+    own = [key for key in totals if key[:2] == ("flash", "code")]
+    if not kernels or sum(totals[key] for key in own) != sum(kernels.values()):
+        return
+    for key in own:
+        del totals[key]
+    for kernel, count in kernels.items():
+        totals["flash", "code", kernel] += count
+
+
+def _arena(plan: Plan, linked: int) -> Counter[str]:
+    """The arena's bytes at the step where most of them are in use, by block; overlaid bytes count once."""
+    if linked != plan.arena:
+        raise MismatchError(f"the linked arena has {linked} bytes, the plan {plan.arena}")
+    steps = sorted({b.first for b in plan.blocks} | {0})
+    owners = [_owners_at(plan, step) for step in steps]
+    best = max(owners, key=lambda names: sum(n is not None for n in names), default=[])
+    return Counter("not in use at the peak" if name is None else name for name in best)
+
+
+def _owners_at(plan: Plan, step: int) -> list[str | None]:
+    names: list[str | None] = [None] * plan.arena
+    for b in plan.blocks:
+        if b.first <= step <= b.last:
+            names[b.offset : b.offset + b.bytes] = [b.name] * b.bytes
+    return names
+
+
+def _check(entries: Iterable[Entry], memory: MemoryMap) -> None:
+    for name, rows in (("flash", memory.flash), ("ram", memory.ram)):
+        listed = sum(e.bytes for e in entries if e.memory == name)
+        linked = sum(row.bytes for row in rows)
+        if listed != linked:
+            raise MismatchError(f"the {name} ledger has {listed} bytes, the map file {linked}")
