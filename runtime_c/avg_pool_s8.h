@@ -48,9 +48,8 @@ KERNEL void avg_pool_s8_row(const avg_pool_params_s8 *p, const int8_t *const *ro
         for (int32_t c = 0; c < p->in_c; ++c) {
             const int32_t sum = avg_pool_s8_sum(p, rows, first, begin, end, c);
             const int32_t value =
-                multiplier == NULL
-                    ? avg_pool_s8_mean(sum, count, p->input_zero_point)
-                    : requantize(sum, multiplier[which], channel_shift(shift, which)) + p->output_zero_point;
+                multiplier == NULL ? avg_pool_s8_mean(sum, count, p->input_zero_point)
+                                   : requantize_channel(sum, multiplier, shift, which) + p->output_zero_point;
             *output++ = clamp_s8(value, p->low, p->high);
         }
     }

@@ -13,7 +13,7 @@ typedef struct {
 } binary_params_f32;
 
 #define PINGPONNX_BINARY(name, params, type)                                                                 \
-    KERNEL void name(const params *p, const type *a, const type *b, type *output) {                         \
+    KERNEL void name(const params *p, const type *a, const type *b, type *output) {                          \
         for (int32_t i = 0; i < p->shape[0]; ++i) {                                                          \
             for (int32_t j = 0; j < p->shape[1]; ++j) {                                                      \
                 for (int32_t k = 0; k < p->shape[2]; ++k) {                                                  \

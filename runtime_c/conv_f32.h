@@ -1,4 +1,5 @@
-/* float32 convolution by rows, any geometry, with a fused clamp and max-pool. Weights `oc kh kw ic/groups`. */
+/* float32 convolution by rows, any geometry, with a fused clamp and max-pool. Weights `oc kh kw ic/groups`.
+ */
 #ifndef PINGPONNX_CONV_F32_H
 #define PINGPONNX_CONV_F32_H
 

@@ -15,6 +15,7 @@
 typedef struct {
     PINGPONNX_CONV_GEOMETRY;
     int32_t input_zero_point, output_zero_point, low, high;
+    int32_t channel_step; /* 1: a multiplier and a shift for every channel, 0: one for all */
 } conv_params_s8;
 
 typedef struct {

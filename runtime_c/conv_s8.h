@@ -38,13 +38,13 @@ KERNEL void conv_s8_row(const conv_params_s8 *p, const int8_t *const *rows, cons
             int32_t best = INT32_MIN;
             for (int32_t py = 0; py < p->pool_h; ++py) {
                 for (int32_t px = 0; px < p->pool_w; ++px) {
-                    best = max_s32(best, conv_s8_accumulate(p, rows, py * p->stride_h,
-                                                            x * p->pool_stride_w + px, weights, oc,
-                                                            bias[oc], zero));
+                    best =
+                        max_s32(best, conv_s8_accumulate(p, rows, py * p->stride_h, x * p->pool_stride_w + px,
+                                                         weights, oc, bias[oc], zero));
                 }
             }
             /* scales are positive, so the maximum may be scaled instead of scaling every value */
-            const int32_t y = requantize(best, multiplier[oc], channel_shift(shift, oc));
+            const int32_t y = requantize_channel(best, multiplier, shift, oc * p->channel_step);
             *output++ = clamp_s8(y + p->output_zero_point, p->low, p->high);
         }
     }

@@ -14,7 +14,8 @@ static inline int32_t depthwise_s8_accumulate(const conv_params_s8 *p, const int
         for (int32_t kx = 0; kx < p->kernel_w; ++kx, w += p->in_c) {
             const int32_t in_x = x * p->stride_w - p->pad_left + kx * p->dilation_w;
             if (in_row != NULL && in_x >= 0 && in_x < p->in_w) {
-                acc += (in_row[(ptrdiff_t)in_x * p->in_c + c] - p->input_zero_point) * (*w - weight_zero_point);
+                acc +=
+                    (in_row[(ptrdiff_t)in_x * p->in_c + c] - p->input_zero_point) * (*w - weight_zero_point);
             }
         }
     }
@@ -36,7 +37,7 @@ KERNEL void depthwise_s8_row(const conv_params_s8 *p, const int8_t *const *rows,
                                                                  bias[c], zero));
                 }
             }
-            const int32_t y = requantize(best, multiplier[c], channel_shift(shift, c));
+            const int32_t y = requantize_channel(best, multiplier, shift, c * p->channel_step);
             *output++ = clamp_s8(y + p->output_zero_point, p->low, p->high);
         }
     }

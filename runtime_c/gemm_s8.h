@@ -7,6 +7,7 @@
 typedef struct {
     int32_t rows, in_n, out_n;
     int32_t input_zero_point, output_zero_point, low, high;
+    int32_t channel_step; /* 1: a multiplier and a shift for every output, 0: one for all */
 } gemm_params_s8;
 
 KERNEL void gemm_s8(const gemm_params_s8 *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
@@ -20,7 +21,7 @@ KERNEL void gemm_s8(const gemm_params_s8 *p, const int8_t *input, const int8_t *
             for (int32_t i = 0; i < p->in_n; ++i) {
                 acc += (input[i] - p->input_zero_point) * (w[i] - zero);
             }
-            const int32_t y = requantize(acc, multiplier[o], channel_shift(shift, o));
+            const int32_t y = requantize_channel(acc, multiplier, shift, o * p->channel_step);
             *output++ = clamp_s8(y + p->output_zero_point, p->low, p->high);
         }
     }

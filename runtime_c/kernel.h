@@ -44,9 +44,10 @@ static inline int32_t requantize(int32_t acc, int32_t multiplier, int32_t shift)
 #endif
 }
 
-/* The shift of a channel; a NULL table stands for PINGPONNX_PLAIN_SHIFT in every channel. */
-static inline int32_t channel_shift(const int8_t *shift, int32_t channel) {
-    return shift != NULL ? shift[channel] : PINGPONNX_PLAIN_SHIFT;
+/* Requantize with entry `i` of the tables; a NULL shift table stands for PINGPONNX_PLAIN_SHIFT everywhere. */
+static inline int32_t requantize_channel(int32_t acc, const int32_t *multiplier, const int8_t *shift,
+                                         int32_t i) {
+    return requantize(acc, multiplier[i], shift != NULL ? shift[i] : PINGPONNX_PLAIN_SHIFT);
 }
 
 static inline int32_t max_s32(int32_t a, int32_t b) {

@@ -10,7 +10,7 @@ typedef struct {
 } transpose_params;
 
 #define PINGPONNX_TRANSPOSE(name, type)                                                                      \
-    KERNEL void name(const transpose_params *p, const type *input, type *output) {                          \
+    KERNEL void name(const transpose_params *p, const type *input, type *output) {                           \
         for (int32_t a = 0; a < p->shape[0]; ++a) {                                                          \
             for (int32_t b = 0; b < p->shape[1]; ++b) {                                                      \
                 for (int32_t c = 0; c < p->shape[2]; ++c) {                                                  \

@@ -83,7 +83,8 @@ class _Builder:
     def _type(self, name: str, elem_type: int) -> DType | None:
         dtype = _TYPES.get(elem_type)
         if dtype is None:
-            kind = onnx.TensorProto.DataType.Name(elem_type).lower()
+            known = elem_type in onnx.TensorProto.DataType.values()
+            kind = onnx.TensorProto.DataType.Name(elem_type).lower() if known else f"type {elem_type}"
             self._problem(name, "tensor", f"{kind} is not supported", "export the model in float32")
         return dtype
 

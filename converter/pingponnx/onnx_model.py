@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import inliner, numpy_helper, shape_inference, version_converter
 
 from pingponnx.errors import ModelError, Unsupported, UnsupportedError
@@ -64,7 +64,20 @@ def _parse(path: Path) -> onnx.ModelProto:
         ) from error
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise ModelError(f"{path.name} is not an ONNX file: it holds no graph", "export the model again")
+    if not _readable(model):
+        raise ModelError(f"{path.name} is damaged: a name in it is not UTF-8", "export the model again")
     return model
+
+
+def _readable(message: Message) -> bool:
+    """False when any string is not UTF-8, which protobuf gives as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            continue
+        for item in [value] if isinstance(value, str | bytes | Message) else value:
+            if isinstance(item, bytes) or (isinstance(item, Message) and not _readable(item)):
+                return False
+    return True
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

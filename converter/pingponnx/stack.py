@@ -58,7 +58,8 @@ def read_function(name: str, disassembly: str) -> Function | None:
     lines = [line for line in disassembly.splitlines() if re.match(r"\s+[0-9a-f]+:\t", line)]
     if not lines:
         return None
-    frame, calls = 0, set()
+    frame = 0
+    calls: set[str] = set()
     for line in lines:
         for registers in _PUSH.findall(line):
             frame += 4 * _count(registers)

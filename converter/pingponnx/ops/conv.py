@@ -157,7 +157,8 @@ class Conv(Operator):
             "pool_stride_h": pool.stride[0],
             "pool_stride_w": pool.stride[1],
         }
-        return Struct(f"conv_params_{site.suffix}", geometry(site, self.window) | fields | linear.fields())
+        fields = geometry(site, self.window) | fields | linear.kernel_fields()
+        return Struct(f"conv_params_{site.suffix}", fields)
 
     # -- CMSIS-NN -----------------------------------------------------------------------------------
 

@@ -81,18 +81,17 @@ class Gemm(Operator):
         y = linear.requantizer.apply(acc) + linear.output_zero_point
         return clamp_s8(y, linear.low, linear.high)
 
-    def _params(self, site: Site, linear: Linear) -> Struct:
-        fields: dict[str, Scalar] = {
+    def _sizes(self, site: Site) -> dict[str, Scalar]:
+        return {
             "rows": prod(site.x.shape[:-1]),
             "in_n": site.x.shape[-1],
             "out_n": site.y.shape[-1],
         }
-        return Struct(f"gemm_params_{site.suffix}", fields | linear.fields())
 
     def kernels(self, site: Site) -> Sequence[Call]:
         linear, macs = self.lower(site), self.macs(site)
         arguments: tuple[Argument, ...] = (
-            self._params(site, linear),
+            Struct(f"gemm_params_{site.suffix}", self._sizes(site) | linear.kernel_fields()),
             Input(),
             *linear.tables(linear.weights),
             Output(),
@@ -115,7 +114,7 @@ class Gemm(Operator):
         if needed not in library.functions:
             return fallback(plain, f"this CMSIS-NN lacks {needed}")
         tables: tuple[Argument, ...] = ()
-        fields = dict(self._params(site, linear).fields)
+        fields = self._sizes(site) | linear.fields()
         if per_tensor:
             fields |= {"multiplier": int(requantizer.multiplier[0]), "shift": int(requantizer.shift[0])}
         else:

@@ -40,20 +40,27 @@ class Linear:
         if self.scaling is None:
             return tables
         zero = self.weight_zero_point if self.weight_zero_point.any() else None
-        count = len(self.bias)
-        multiplier = np.ascontiguousarray(np.broadcast_to(self.scaling.multiplier, (count,)))
-        shift = None
-        if not self.scaling.plain:
-            shift = np.broadcast_to(self.scaling.shift, (count,)).astype(np.int8)
+        length = len(self.bias) if self._per_channel else 1
+        shift = None if self.scaling.plain else self.scaling.shift[:length].astype(np.int8)
         return (
             *tables,
             Table("weight_zero_point", zero),
-            Table("multiplier", multiplier),
+            Table("multiplier", np.ascontiguousarray(self.scaling.multiplier[:length])),
             Table("shift", shift),
         )
 
+    @property
+    def _per_channel(self) -> bool:
+        """False when one multiplier serves all channels, so that the tables need not repeat it."""
+        r = self.requantizer
+        return bool((r.multiplier != r.multiplier[0]).any() or (r.shift != r.shift[0]).any())
+
+    def kernel_fields(self) -> dict[str, Scalar]:
+        """The trailing fields of our kernels' parameter structs."""
+        return self.fields() | ({} if self.scaling is None else {"channel_step": int(self._per_channel)})
+
     def fields(self) -> dict[str, Scalar]:
-        """The trailing fields of the kernels' parameter structs."""
+        """Zero points and clamp, as every parameter struct has them."""
         if self.scaling is None:
             return {"low": float(self.low), "high": float(self.high)}
         return {

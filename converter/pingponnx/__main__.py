@@ -1,0 +1,5 @@
+"""`python -m pingponnx`."""
+
+from pingponnx.cli import main
+
+main()

@@ -1,0 +1,57 @@
+"""What all tests share: marker rules, folders of models, a clean command line."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pingponnx import cmsis
+from pingponnx.errors import Error
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/ on purpose")
+
+
+def _missing_qemu() -> str:
+    tools = [name for name in ("arm-none-eabi-gcc", "qemu-system-arm") if shutil.which(name) is None]
+    return f"{' and '.join(tools)} not installed, see `pingponnx doctor`" if tools else ""
+
+
+def _missing_cmsis() -> str:
+    try:
+        cmsis.find()
+    except Error as error:
+        return str(error)
+    return ""
+
+
+_NEEDS = {"qemu": _missing_qemu, "cmsis": _missing_cmsis}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A missing tool skips locally and fails in CI, where nothing may be skipped by accident."""
+    for marker, missing in _NEEDS.items():
+        reason = missing() if item.get_closest_marker(marker) else ""
+        if reason and os.environ.get("CI"):
+            pytest.fail(f"CI must have everything: {reason}", pytrace=False)
+        if reason:
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The models that this repository ships."""
+    return ROOT / "examples"
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """Third-party models, which are never committed: ../shared/models beside the repository."""
+    folder = ROOT.parent / "shared" / "models"
+    if not folder.is_dir():
+        pytest.skip("shared models absent")
+    return folder
