@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "arm_nnfunctions.h"
+#include "cmsis_scratch.h"
 
 typedef struct {
     int32_t batch, in_h, in_w, in_c;

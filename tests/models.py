@@ -49,7 +49,9 @@ def make_model(
         [helper.make_empty_tensor_value_info(n) for n in outputs],
         [numpy_helper.from_array(np.asarray(a), n) for n, a in (constants or {}).items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    domains = {"": opset, **{n.domain: 1 for n in nodes if n.domain}}
+    imports = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=8)
     return onnx.shape_inference.infer_shapes(model)
 
 

@@ -37,21 +37,22 @@ _FOLDERS = ("ConvolutionFunctions", "FullyConnectedFunctions", "NNSupportFunctio
 _FLOAT = re.compile(r"_(f16|f32|flt)\b")
 _HINT = f"pip install bakenn==1.0.0, or give a checkout of CMSIS-NN: --cmsis-nn DIR, {ROOT_VARIABLE}=DIR"
 
-# The interface that cmsis_baseline/ is written against: parameters by function.
+# The interface that cmsis_baseline/ is written against: numbers of parameters by function.
 _PARAMETERS = {
-    "arm_convolve_wrapper_s8": 11,
-    "arm_convolve_wrapper_s8_get_buffer_size": 4,
-    "arm_depthwise_conv_wrapper_s8": 11,
-    "arm_depthwise_conv_wrapper_s8_get_buffer_size": 4,
-    "arm_fully_connected_s8": 11,
-    "arm_fully_connected_s8_get_buffer_size": 1,
-    "arm_fully_connected_per_channel_s8": 11,
-    "arm_max_pool_s8": 7,
-    "arm_avgpool_s8": 7,
-    "arm_avgpool_s8_get_buffer_size": 2,
+    "arm_convolve_s8": (11, 12),
+    "arm_convolve_s8_get_buffer_size": (2,),
+    "arm_convolve_wrapper_s8": (11,),
+    "arm_convolve_wrapper_s8_get_buffer_size": (4,),
+    "arm_depthwise_conv_wrapper_s8": (11,),
+    "arm_depthwise_conv_wrapper_s8_get_buffer_size": (4,),
+    "arm_fully_connected_s8": (11,),
+    "arm_fully_connected_s8_get_buffer_size": (1,),
+    "arm_fully_connected_per_channel_s8": (11,),
+    "arm_max_pool_s8": (7,),
+    "arm_avgpool_s8": (7,),
+    "arm_avgpool_s8_get_buffer_size": (2,),
+    "arm_vector_sum_s8": (4, 6, 7),
 }
-_VECTOR_SUM = "arm_vector_sum_s8"
-_VECTOR_SUM_PARAMETERS = (4, 6, 7)
 
 # On a computer: the name by which 4.x knows that there is no Arm, and what its Arm headers would define.
 _HOST_DEFINES = ("__GNUC_PYTHON__", "__RESTRICT=__restrict", "__CLZ=__builtin_clz")
@@ -129,8 +130,8 @@ def _source(root: Path, version: str, label: str) -> CmsisSource:
     include = root / "Include"
     sources = tuple(
         path
-        for folder in _FOLDERS
-        for path in sorted((root / "Source" / folder).glob("*.c"))
+        for folder in sorted((root / "Source").iterdir())
+        for path in sorted(folder.glob("*.c"))
         if not _FLOAT.search(path.stem)
     )
     declared = declarations(_read(include / _FUNCTIONS_HEADER))
@@ -179,9 +180,8 @@ def definitions(text: str) -> set[str]:
 def check_interface(functions: Iterable[str], declared: Mapping[str, int]) -> None:
     """Refuse a copy whose functions take other parameters than the glue passes."""
     for name in sorted(functions):
-        allowed = _VECTOR_SUM_PARAMETERS if name == _VECTOR_SUM else (_PARAMETERS.get(name, declared[name]),)
-        if declared[name] not in allowed:
-            known = " or ".join(map(str, allowed))
+        if name in _PARAMETERS and declared[name] not in _PARAMETERS[name]:
+            known = " or ".join(map(str, _PARAMETERS[name]))
             raise Error(
                 f"this CMSIS-NN declares {name} with {declared[name]} parameters, known is {known}",
                 "use a release of github.com/ARM-software/CMSIS-NN between 4.0 and 2026",
@@ -189,12 +189,14 @@ def check_interface(functions: Iterable[str], declared: Mapping[str, int]) -> No
 
 
 def feature_defines(functions: Iterable[str], declared: Mapping[str, int]) -> tuple[str, ...]:
-    """What cmsis_baseline/cmsis_params.h wants to know about the interface."""
+    """What the headers of cmsis_baseline/ want to know about the interface."""
     defines = []
+    if "arm_convolve_s8" in functions and declared["arm_convolve_s8"] == 12:
+        defines.append("PINGPONNX_CMSIS_UPSCALE=1")
     if "arm_fully_connected_per_channel_s8" in functions:
         defines.append("PINGPONNX_CMSIS_FC_PER_CHANNEL=1")
-    if _VECTOR_SUM in functions:
-        defines.append(f"PINGPONNX_CMSIS_VECTOR_SUM={declared[_VECTOR_SUM]}")
+    if "arm_vector_sum_s8" in functions:
+        defines.append(f"PINGPONNX_CMSIS_VECTOR_SUM={declared['arm_vector_sum_s8']}")
     return tuple(defines)
 
 

@@ -116,7 +116,8 @@ def quantize_array(
     with np.errstate(over="ignore"):
         scaled = np.rint(np.asarray(values, np.float32) / q.s)
     scaled = np.nan_to_num(scaled.astype(np.float64), nan=0.0, posinf=1e9, neginf=-1e9)
-    return np.clip(scaled + q.z, low, high).astype(np.int64)
+    codes: NDArray[np.int64] = np.clip(scaled + q.z, low, high).astype(np.int64)
+    return codes
 
 
 def dequantize_array(values: Array, q: Quantization) -> NDArray[np.float32]:

@@ -17,9 +17,9 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
 
     The files are written beside it and moved into place, so that a failure leaves the old folder whole.
     """
-    folder = folder.absolute()
-    _check_ours(folder)
     try:
+        folder = folder.resolve()  # a symbolic link stays, what it points to is replaced
+        _check_ours(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:

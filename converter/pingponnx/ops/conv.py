@@ -12,6 +12,7 @@ from pingponnx.calls import Scratch as ScratchPointer
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, keep, operator
+from pingponnx.ops.cmsis import convolution_reason, takes_general
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
 from pingponnx.ops.window import Window, geometry, hw, read_window, row_distance, with_hw
 
@@ -166,15 +167,21 @@ class Conv(Operator):
         plain = self.kernels(site)[0]
         if not site.quantized:
             return fallback(plain, "float32: CMSIS-NN's int8 functions do not apply")
-        linear = self.lower(site)
-        if linear.weight_zero_point.any():
-            return fallback(plain, "CMSIS-NN takes symmetric weights only")
-        depthwise = self._depthwise(site)
+        linear, depthwise = self.lower(site), self._depthwise(site)
+        if self.pool or linear.weight_zero_point.any():
+            return fallback(plain, "CMSIS-NN has no fused pool and takes symmetric weights only")
         if self.group > 1 and not depthwise:
             return fallback(plain, "grouped convolution is not called through CMSIS-NN")
-        kind = "depthwise_conv" if depthwise else "convolve"
-        if f"arm_{kind}_wrapper_s8" not in library.functions:
-            return fallback(plain, f"this CMSIS-NN lacks arm_{kind}_wrapper_s8")
+        reason = convolution_reason(site, self.window, linear, depthwise)
+        if reason:
+            return fallback(plain, reason)
+        kind, needed = "depthwise_conv", "arm_depthwise_conv_wrapper_s8"
+        if not depthwise:
+            general = takes_general(site, self.window, library)
+            kind = "convolve_general" if general else "convolve"
+            needed = "arm_convolve_s8" if general else "arm_convolve_wrapper_s8"
+        if needed not in library.functions:
+            return fallback(plain, f"this CMSIS-NN lacks {needed}")
         weights = linear.weights
         if depthwise:  # `1 kh kw oc`; weights are `oc kh kw 1`
             weights = weights.transpose(3, 1, 2, 0)

@@ -22,6 +22,7 @@ from pingponnx.calls import (
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
+from pingponnx.ops.cmsis import scaling_reason
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
 
 
@@ -106,11 +107,15 @@ class Gemm(Operator):
         linear = self.lower(site)
         if linear.weight_zero_point.any():
             return fallback(plain, "CMSIS-NN takes symmetric weights only")
+        reason = scaling_reason(linear)
+        if reason:
+            return fallback(plain, reason)
         requantizer, count = linear.requantizer, len(linear.weights)
         per_tensor = len(np.unique(np.stack([requantizer.multiplier, requantizer.shift]), axis=1).T) == 1
-        # 4.0.0 has no per-channel fully connected function: a 1x1 convolution is the same computation
         kind = "fully_connected" if per_tensor else "fully_connected_per_channel"
-        needed = "arm_fully_connected_s8" if per_tensor else "arm_convolve_wrapper_s8"
+        needed = "arm_fully_connected_s8"
+        if not per_tensor and "arm_fully_connected_per_channel_s8" not in library.functions:
+            needed = "arm_convolve_wrapper_s8"  # a 1x1 convolution is the same computation
         if needed not in library.functions:
             return fallback(plain, f"this CMSIS-NN lacks {needed}")
         tables: tuple[Argument, ...] = ()

@@ -1,0 +1,416 @@
+"""Bad input: one clear error with a hint, exit code 2, nothing on stdout, nothing half-written."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from models import HOST, command_line, make_model, make_node, save
+from pingponnx import cli
+from pingponnx.errors import Error, ModelError, ToolchainError, UnsupportedError
+from pingponnx.output import write_folder
+from pingponnx.pipeline import convert, normal_form
+
+LENET = Path(__file__).resolve().parents[1] / "examples" / "lenet5" / "lenet5_int8.onnx"
+Maker = Callable[[Path], Path]
+
+
+def _relu(dtype: int = TensorProto.FLOAT) -> onnx.ModelProto:
+    return make_model([make_node("Relu", ["x"], "y")], {"x": [1, 3, 8, 8]}, ["y"], dtype=dtype)
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+def _file(content: bytes) -> Maker:
+    def make(folder: Path) -> Path:
+        (folder / "model.onnx").write_bytes(content)
+        return folder / "model.onnx"
+
+    return make
+
+
+def _cut(position: float) -> Maker:
+    data = LENET.read_bytes()
+    return _file(data[: int(position * len(data))])
+
+
+def _external(location: str, *, offset: int = 0, length: int = 16) -> onnx.ModelProto:
+    model = make_model(
+        [make_node("Add", ["x", "w"], "y")], {"x": [1, 4]}, ["y"], {"w": np.ones(4, np.float32)}
+    )
+    (tensor,) = model.graph.initializer
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    return model
+
+
+def _beside(location: str, **where: int) -> Maker:
+    """A model with external data, 16 good bytes of them in `weights`, and the same outside its folder."""
+
+    def make(folder: Path) -> Path:
+        (folder / "inside").mkdir()
+        for name in ("secret", "inside/weights"):
+            (folder / name).write_bytes(np.ones(4, np.float32).tobytes())
+        (folder / "inside" / "link").symlink_to(folder / "secret")
+        absolute = location.replace("/ABSOLUTE", str(folder))
+        return save(_external(absolute, **where), folder / "inside" / "model.onnx")
+
+    return make
+
+
+# -- models -----------------------------------------------------------------------------------------
+
+
+def _saved(model: onnx.ModelProto) -> Maker:
+    return lambda folder: save(model, folder / "model.onnx")
+
+
+def _dynamic() -> onnx.ModelProto:
+    return make_model([make_node("Relu", ["image"], "y")], {"image": ["N", 3, "H", "W"]}, ["y"])
+
+
+def _scaled(scale: float) -> onnx.ModelProto:
+    nodes = [
+        make_node("QuantizeLinear", ["x", "s", "z"], "q"),
+        make_node("DequantizeLinear", ["q", "s", "z"], "y"),
+    ]
+    constants = {"s": np.float32(scale), "z": np.int8(3)}
+    return make_model(nodes, {"x": [1, 4]}, ["y"], constants)
+
+
+def _many_unsupported() -> onnx.ModelProto:
+    """Three operators that do not exist here, one attribute, one foreign domain; Relu is fine."""
+    nodes = [
+        make_node("Elu", ["x"], "a"),
+        make_node("Relu", ["x"], "b"),
+        make_node("Erf", ["b"], "c"),
+        make_node("Sin", ["c"], "d"),
+        make_node("Conv", ["b", "w"], "e", kernel_shape=[1, 1, 1]),
+        make_node("Fancy", ["b"], "f", domain="com.example"),
+    ]
+    weights = np.ones((2, 3, 1, 1, 1), np.float32)
+    return make_model(nodes, {"x": [1, 3, 4, 4, 4]}, ["a", "d", "e"], {"w": weights})
+
+
+def _mismatching() -> onnx.ModelProto:
+    node = make_node("MatMul", ["x", "w"], "y")
+    graph = helper.make_graph(
+        [node],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])],
+        [numpy_helper.from_array(np.ones((5, 3), np.float32), "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def _declared_wrong() -> onnx.ModelProto:
+    model = _relu()
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 9, 9]))
+    return model
+
+
+def _name_is_not_text(folder: Path) -> Path:
+    data = _relu().SerializeToString().replace(b"relu_y", b"relu\xff\xfe")
+    return _file(data)(folder)
+
+
+CASES: dict[str, tuple[Maker, type[Error], str]] = {
+    "missing file": (lambda folder: folder / "model.onnx", ModelError, "cannot read"),
+    "a folder": (lambda folder: folder, ModelError, "cannot read"),
+    "empty": (_file(b""), ModelError, "not an ONNX file"),
+    "text": (_file(b"hello, I am a model\n" * 20), ModelError, "not an ONNX file"),
+    "zeros": (_file(bytes(500)), ModelError, "not an ONNX file"),
+    "truncated early": (_cut(0.01), ModelError, "truncated"),
+    "truncated in the middle": (_cut(0.5), ModelError, "truncated"),
+    "truncated late": (_cut(0.999), ModelError, "truncated"),
+    "a name that is not UTF-8": (_name_is_not_text, ModelError, "not UTF-8"),
+    "external data missing": (_beside("nowhere"), ModelError, "'w': file 'nowhere' is missing"),
+    "external data absolute": (
+        _beside("/ABSOLUTE/inside/weights"),
+        ModelError,
+        "'w' has the unsafe location",
+    ),
+    "external data above": (_beside("../secret"), ModelError, "'w' has the unsafe location"),
+    "external data nameless": (_beside(""), ModelError, "'w' has the unsafe location"),
+    "external data by a link": (_beside("link"), ModelError, "'w' points outside"),
+    "external data too long": (_beside("weights", offset=4), ModelError, "'w' lies beyond the end"),
+    "external data before": (_beside("weights", offset=-4), ModelError, "'w' lies beyond the end"),
+    "dynamic shape": (_saved(_dynamic()), ModelError, r"input 'image' has the dynamic shape \[\?,3,\?,\?\]"),
+    "float16": (_saved(_relu(TensorProto.FLOAT16)), UnsupportedError, "'x': float16 is not supported"),
+    "double": (_saved(_relu(TensorProto.DOUBLE)), UnsupportedError, "'x': double is not supported"),
+    "unsupported operators": (_saved(_many_unsupported()), UnsupportedError, "5 unsupported"),
+    "scale NaN": (
+        _saved(_scaled(float("nan"))),
+        UnsupportedError,
+        "scale is zero, negative, infinite or NaN",
+    ),
+    "scale zero": (_saved(_scaled(0.0)), UnsupportedError, "scale is zero, negative, infinite or NaN"),
+    "scale negative": (_saved(_scaled(-1.0)), UnsupportedError, "scale is zero, negative, infinite or NaN"),
+    "scale infinite": (
+        _saved(_scaled(float("inf"))),
+        UnsupportedError,
+        "scale is zero, negative, infinite or NaN",
+    ),
+    "mismatching operands": (_saved(_mismatching()), ModelError, "shapes do not fit"),
+    "mismatching declaration": (_saved(_declared_wrong()), ModelError, "shapes do not fit"),
+}
+
+
+def _listing(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_model_is_refused(name: str, tmp_path: Path) -> None:
+    make, kind, message = CASES[name]
+    path = make(tmp_path)
+    with pytest.raises(kind, match=message) as raised:
+        convert(normal_form(path, HOST), HOST)
+    assert type(raised.value) is kind
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_model_on_the_command_line(name: str, tmp_path: Path) -> None:
+    make, *_ = CASES[name]
+    path, before = make(tmp_path), _listing(tmp_path)
+    done = command_line("convert", path, "-o", tmp_path / "out")
+    _assert_refused(done.returncode, done.stdout, done.stderr)
+    assert _listing(tmp_path) == before
+
+
+def _assert_refused(code: int, stdout: str, stderr: str) -> None:
+    assert code == 2, stderr
+    assert stdout == ""
+    assert stderr.startswith("error: ") and "\nhint: " in stderr
+    assert "Traceback" not in stderr and "internal error" not in stderr
+
+
+def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
+    path = save(_many_unsupported(), tmp_path / "model.onnx")
+    with pytest.raises(UnsupportedError) as raised:
+        normal_form(path, HOST)
+    found = {(item.node, item.op) for item in raised.value.items}
+    assert found == {
+        ("elu_a", "Elu"),
+        ("erf_c", "Erf"),
+        ("sin_d", "Sin"),
+        ("conv_e", "Conv"),
+        ("fancy_f", "com.example.Fancy"),
+    }
+    assert all(node in str(raised.value) for node, _ in found)
+
+
+def test_unsupported_attributes_name_the_node_and_the_way_out(tmp_path: Path) -> None:
+    node = helper.make_node("MaxPool", ["x"], ["y", "indices"], name="pool", kernel_shape=[2, 2])
+    model = make_model([node], {"x": [1, 1, 4, 4]}, ["y", "indices"])
+    with pytest.raises(UnsupportedError, match=r"MaxPool node 'pool': the indices .* second output"):
+        normal_form(save(model, tmp_path / "model.onnx"), HOST)
+
+
+def test_input_shape_fixes_a_dynamic_model(tmp_path: Path) -> None:
+    path = save(_dynamic(), tmp_path / "model.onnx")
+    refused = command_line("convert", path, "-o", tmp_path / "out")
+    assert "hint: fix it: --input-shape image=1,..." in refused.stderr
+    done = command_line("convert", path, "-o", tmp_path / "out", "--input-shape", "image=1,3,8,6")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "MODEL_INPUT_0_SIZE 144" in (tmp_path / "out" / "model.h").read_text()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ["image=1,3", "other=1,3,8,8", "image", "image=1,3,0,8", "image=a,b", "=1,3,8,8", "image=1,3,?,8"],
+)
+def test_a_wrong_input_shape(shape: str, tmp_path: Path) -> None:
+    path = save(_dynamic(), tmp_path / "model.onnx")
+    done = command_line("convert", path, "-o", tmp_path / "out", "--input-shape", shape)
+    assert done.returncode == 2 and done.stderr.startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=6), st.booleans())
+def test_damaged_files_raise_nothing_but_errors(changes: list[tuple[int, int]], drop: bool) -> None:
+    model = _many_unsupported() if drop else _scaled(0.5)
+    data = bytearray(model.SerializeToString())
+    for position, value in changes:
+        at = position % len(data)
+        data[at : at + 1] = b"" if value < 20 else bytes([value])
+    with tempfile.TemporaryDirectory() as folder:
+        path = _file(bytes(data))(Path(folder))
+        try:
+            convert(normal_form(path, HOST), HOST)
+        except Error as error:
+            assert error.message
+
+
+# -- where the result goes --------------------------------------------------------------------------
+
+
+def test_a_folder_with_foreign_files_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "deep").mkdir(parents=True)
+    (out / "thesis.tex").write_text("three years of work")
+    done = command_line("convert", LENET, "-o", out)
+    _assert_refused(done.returncode, done.stdout, done.stderr)
+    assert "did not write, such as 'deep'" in done.stderr
+    assert _listing(tmp_path) == {"out", "out/deep", "out/thesis.tex"}
+    assert (out / "thesis.tex").read_text() == "three years of work"
+
+
+def test_earlier_output_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    out, link = tmp_path / "out", tmp_path / "link"
+    link.symlink_to(out)
+    write_folder(out, {"old.c": "old", "model.h": "old"})
+    write_folder(link, {"model.h": "new"})
+    assert _listing(tmp_path) == {"link", "out", "out/.pingponnx", "out/model.h"}
+    assert (out / "model.h").read_text() == "new"
+    (out / "mine.c").write_text("mine")
+    with pytest.raises(Error, match=r"such as 'mine\.c'"):
+        write_folder(out, {"model.h": "newer"})
+    assert (out / "model.h").read_text() == "new"
+
+
+@pytest.mark.parametrize("where", ["/proc/pingponnx/out", "file/out", "file", "x" * 300])
+def test_a_place_that_cannot_be_written(where: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    done = command_line("convert", LENET, "-o", tmp_path / where)
+    _assert_refused(done.returncode, done.stdout, done.stderr)
+    assert _listing(tmp_path) == {"file"}
+    assert (tmp_path / "file").read_text() == "a file"
+
+
+def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write_folder(out, {"a.c": "old a", "b.c": "old b"})
+    before, write = _listing(tmp_path), Path.write_text
+
+    def full(path: Path, text: str, **options: str) -> int:
+        if path.name == "b.c":
+            raise OSError(28, "No space left on device")
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(Error, match="No space left on device"):
+        write_folder(out, {"a.c": "new a", "b.c": "new b"})
+    assert _listing(tmp_path) == before
+    assert [(out / name).read_text() for name in ("a.c", "b.c")] == ["old a", "old b"]
+
+
+def test_a_result_file_that_cannot_be_written(tmp_path: Path) -> None:
+    example = LENET.parent
+    arguments = (example / "lenet5_f32.onnx", "--samples", example / "calibration.npz")
+    done = command_line("quantize", *arguments, "-o", "/proc/pingponnx/out.onnx")
+    _assert_refused(done.returncode, done.stdout, done.stderr)
+
+
+# -- missing tools ----------------------------------------------------------------------------------
+
+
+def _tools(folder: Path, *names: str) -> dict[str, str]:
+    """An environment in which only these tools exist."""
+    (folder / "bin").mkdir()
+    for name in names:
+        found = shutil.which(name)
+        assert found, name
+        (folder / "bin" / name).symlink_to(found)
+    return {"PATH": str(folder / "bin")}
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (("verify", LENET), "apt-get install gcc"),
+        (
+            ("verify", LENET, "--target", "cortex-m4"),
+            "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi",
+        ),
+        (("report", LENET, "-o", "OUT", "--variant", "optimised"), "apt-get install gcc-arm-none-eabi"),
+    ],
+)
+def test_no_compiler(command: tuple[str, ...], hint: str, tmp_path: Path) -> None:
+    arguments = [tmp_path / "out" if part == "OUT" else part for part in command]
+    done = command_line(*arguments, env=_tools(tmp_path))
+    _assert_refused(done.returncode, done.stdout, done.stderr)
+    assert "is not installed" in done.stderr and f"hint: {hint}" in done.stderr
+    assert _listing(tmp_path) == {"bin"}
+
+
+@pytest.mark.qemu
+def test_no_qemu(tmp_path: Path) -> None:
+    env = _tools(tmp_path, "arm-none-eabi-gcc")
+    done = command_line("report", LENET, "-o", tmp_path / "out", "--variant", "optimised", env=env)
+    _assert_refused(done.returncode, done.stdout, done.stderr)
+    assert "qemu-system-arm is not installed" in done.stderr
+    assert "hint: apt-get install qemu-system-arm" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_cmsis_nn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CMSIS_NN_ROOT", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    arguments = ["convert", str(LENET), "-o", str(tmp_path / "out"), "--variant", "cmsis-nn"]
+    code = cli.guarded(lambda: cli.app(arguments))
+    captured = capsys.readouterr()
+    _assert_refused(code, captured.out, captured.err)
+    assert "hint: pip install bakenn" in captured.err
+    assert _listing(tmp_path) == set()
+    with pytest.raises(ToolchainError):
+        from pingponnx import cmsis
+
+        cmsis.find()
+
+
+def test_a_folder_that_is_not_cmsis_nn(tmp_path: Path) -> None:
+    for extra, env in ((("--cmsis-nn", tmp_path), {}), ((), {"CMSIS_NN_ROOT": str(tmp_path)})):
+        done = command_line(
+            "convert", LENET, "-o", tmp_path / "out", "--variant", "cmsis-nn", *extra, env=env
+        )
+        _assert_refused(done.returncode, done.stdout, done.stderr)
+        assert "is not a checkout of CMSIS-NN" in done.stderr
+    assert _listing(tmp_path) == set()
+
+
+# -- other arguments --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--target", "cortex-m99"), ("--variant", "fast"), ("--goal", "all"), ("--rounding", "up")],
+)
+def test_unknown_names_are_answered_with_the_known_ones(
+    options: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = cli.guarded(lambda: cli.app(["convert", str(LENET), "-o", str(tmp_path / "out"), *options]))
+    captured = capsys.readouterr()
+    _assert_refused(code, captured.out, captured.err)
+    assert options[1] in captured.err
+    assert _listing(tmp_path) == set()
+
+
+@pytest.mark.parametrize("content", [b"no zip", b"", None])
+def test_unreadable_samples(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = tmp_path / "samples.npz"
+    if content is None:
+        np.savez(samples, in0=np.zeros((2, 5), np.float32))
+    else:
+        samples.write_bytes(content)
+    code = cli.guarded(lambda: cli.app(["verify", str(LENET), "--samples", str(samples)]))
+    captured = capsys.readouterr()
+    _assert_refused(code, captured.out, captured.err)
