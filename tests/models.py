@@ -109,3 +109,15 @@ def command_line(
         cwd=cwd,
         env={**os.environ, "NO_COLOR": "1", "TERM": "dumb", **(env or {})},
     )
+
+
+def listing(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def assert_refused(code: int, stdout: str, stderr: str) -> None:
+    """Exit code 2, and nothing but one error with a hint on stderr."""
+    assert code == 2, stderr
+    assert stdout == ""
+    assert stderr.startswith("error: ") and "\nhint: " in stderr
+    assert "Traceback" not in stderr and "internal error" not in stderr

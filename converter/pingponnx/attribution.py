@@ -40,7 +40,7 @@ def _function(dwarf: Any, unit: Any, die: Any) -> Counter[str]:
     """One linked function: bytes by the kernels inlined into it, and its own under its name."""
     own = list(_spans(dwarf, unit, die))
     size = sum(end - start for start, end in own)
-    if not size or not own[0][0] and len(own) == 1 and not _kept(die):
+    if not size or not own[0][0]:  # discarded by the linker: its address reads as zero
         return Counter()
     found: Counter[str] = Counter()
     for call in _inlined(die):
@@ -48,12 +48,6 @@ def _function(dwarf: Any, unit: Any, die: Any) -> Counter[str]:
             found[_name(call)] += end - start
     found[_name(die)] += size - sum(found.values())
     return found
-
-
-def _kept(die: Any) -> bool:
-    """False for functions that the linker discarded: their address reads as zero."""
-    low = die.attributes.get("DW_AT_low_pc")
-    return low is not None and low.value != 0
 
 
 def _inlined(die: Any) -> Iterator[Any]:

@@ -27,6 +27,9 @@ _HOST_HINT = "apt-get install gcc"
 _SECTIONS = ("-ffunction-sections", "-fdata-sections")
 _MODEL_FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", *_SECTIONS)
 _LIBRARY_FLAGS = ("-std=gnu11", *_SECTIONS)
+# Neither changes a byte of code: debug information tells which kernel code came from, the call graph
+# bounds the stack.
+_EVIDENCE = ("-g", "-fcallgraph-info=su")
 # The harness must not call the C library, not even through a loop that GCC recognises as memset. Its
 # strings stay apart from the model's, so that the map file can tell them apart.
 _HARNESS_FLAGS = (
@@ -70,6 +73,7 @@ class Firmware:
     trace: bool
     map: MemoryMap
     compiler: str
+    call_graph: str = ""  # gcc's .ci files of the model and its libraries; empty for the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +111,16 @@ def build(
         [name for name in sorted(sources) if name.endswith(".c")],
         [*(["PINGPONNX_TRACE"] if trace else []), *defines],
         [*include_dirs, *([_port()] if trace else [])],
-        [optimisation, *(_SANITIZE if sanitize else ("-Werror",))],
+        [optimisation, *(_SANITIZE if sanitize else ("-Werror",)), *(() if target.is_host else _EVIDENCE)],
     )
     jobs |= _harness_jobs(target, trace, sanitize)
     _compile_all(target, folder, jobs)
     path = _link(target, folder, list(jobs), libraries, sanitize)
-    text = "" if target.is_host else (folder / "firmware.map").read_text(encoding="utf-8")
-    return Firmware(path, target, entry, trace, parse_map(text), compiler)
+    if target.is_host:
+        return Firmware(path, target, entry, trace, MemoryMap(), compiler)
+    text = (folder / "firmware.map").read_text(encoding="utf-8")
+    graphs = [*sorted((folder / "model").glob("*.ci")), *(call_graph_of(library) for library in libraries)]
+    return Firmware(path, target, entry, trace, parse_map(text), compiler, _join(graphs))
 
 
 def compile_library(
@@ -129,7 +136,14 @@ def compile_library(
 
     The archive appears under its name only when it is complete, also when two processes make it at once.
     """
-    options = [*_LIBRARY_FLAGS, "-w", optimisation, *_includes(include_dirs), *_defines(defines)]
+    options = [
+        *_LIBRARY_FLAGS,
+        *(() if target.is_host else _EVIDENCE),
+        "-w",
+        optimisation,
+        *_includes(include_dirs),
+        *_defines(defines),
+    ]
     jobs: dict[str, list[str]] = {}
     for source in sources:
         name = source.stem
@@ -140,10 +154,26 @@ def compile_library(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pingponnx-") as temporary:
         folder = Path(temporary)
         _compile_all(target, folder, jobs)
+        call_graph_of(out).write_text(_join(sorted(folder.glob("*.ci"))), encoding="utf-8")
         archiver = "ar" if target.is_host else "arm-none-eabi-gcc-ar"
         execute([archiver, "rcsD", "library.a", *jobs], cwd=folder, hint=_hint(target))
         (folder / "library.a").replace(out)
     return out
+
+
+def call_graph_of(library: Path) -> Path:
+    """Where `compile_library` leaves the call graph of an archive."""
+    return library.with_suffix(".ci")
+
+
+def disassembly(firmware: Firmware, symbol: str) -> str:
+    """objdump's text of one linked function; no instruction lines when there is none of that name."""
+    command = ["arm-none-eabi-objdump", "-d", f"--disassemble={symbol}", firmware.path.name]
+    return execute(command, cwd=firmware.path.parent, hint=_INSTALL_HINT).output
+
+
+def _join(files: Iterable[Path]) -> str:
+    return "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
 
 
 def compiler_version(target: Target) -> str:

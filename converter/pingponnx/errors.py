@@ -24,6 +24,11 @@ class Error(Exception):
 class ModelError(Error):
     """The ONNX file is broken, ambiguous, or does not describe a static network."""
 
+    def __init__(
+        self, message: str, hint: str = "check the model with onnx.checker, or export it again"
+    ) -> None:
+        super().__init__(message, hint)
+
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
@@ -42,7 +47,9 @@ class Unsupported:
 class UnsupportedError(Error):
     """The model is valid ONNX, but uses what pingponnx does not support; lists every such node."""
 
-    def __init__(self, items: Sequence[Unsupported], hint: str = "") -> None:
+    def __init__(
+        self, items: Sequence[Unsupported], hint: str = "`pingponnx operators` lists what is supported"
+    ) -> None:
         self.items = tuple(items)
         lines = "\n".join(f"  - {item}" for item in self.items)
         super().__init__(f"{len(self.items)} unsupported node(s):\n{lines}", hint)

@@ -72,7 +72,7 @@ class _Builder:
         if missing:
             raise ModelError(f"output {missing[0]!r} is computed by no node")
         if self.problems:
-            raise UnsupportedError(self.problems, "`pingponnx operators` lists what is supported")
+            raise UnsupportedError(self.problems)
         ports = {n: Port(n) for n in (*inputs, *outputs)}
         self._propagate_back()
         empty = Graph(name, (), self.tensors, tuple(inputs), tuple(outputs), ports, checksum)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pingponnx import __version__, cmsis
+from pingponnx.accounts import account
 from pingponnx.build import Firmware
 from pingponnx.errors import MismatchError
 from pingponnx.evaluate import evaluate
@@ -60,6 +61,7 @@ def measure(what: Subject, options: Options) -> dict[str, Any]:
         traced = firmware(conversion, Path(folder) / "traced", trace=True)
         execution = run(plain, input_bytes(what.graph, what.samples))
         counts = run(traced, input_bytes(what.graph, what.samples[:1]))
+        accounts = None if plain.target.is_host else account(conversion, plain, execution.stack)
     if execution.outputs[:1] != counts.outputs:
         raise MismatchError(f"{what.graph.name}: two builds of the same C give different outputs")
     row = (
@@ -68,6 +70,7 @@ def measure(what: Subject, options: Options) -> dict[str, Any]:
         | _judgement(what, conversion, execution)
     )
     nodes = _nodes(conversion, counts)
+    row |= accounts.row() if accounts else {"ledger": None, "stack_bound": None}
     return row | {
         "macs": sum(n["macs"] for n in nodes),
         "instructions": execution.instructions,

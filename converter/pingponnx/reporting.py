@@ -47,7 +47,7 @@ def measure_all(
     names = [path.stem for path in models]
     if len(set(names)) != len(names):
         raise Error("two models have the same file name", "rename one: names identify measurements")
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("measuring", total=len(models) * len(settings))
         subjects = [subject(path, base, samples, limit) for path in models]
         jobs = [(what, options) for what in subjects for options in settings]

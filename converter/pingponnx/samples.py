@@ -1,6 +1,5 @@
 """Samples: arrays for a model's inputs as ONNX wants them, and as the C library wants them."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +30,15 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
     try:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files if name.startswith(("in", "out"))}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy and zipfile raise whatever a damaged archive makes them
         raise Error(f"cannot read the samples {path.name}: {error}", "they must be an .npz file") from error
     stacks = [_stack(arrays, f"in{i}", onnx_shape(graph, n), path) for i, n in enumerate(graph.inputs)]
-    expected = [arrays[f"out{i}"] for i in range(len(graph.outputs)) if f"out{i}" in arrays]
+    named = [(f"out{i}", onnx_shape(graph, n)) for i, n in enumerate(graph.outputs)]
+    expected = [_stack(arrays, name, shape, path) for name, shape in named if name in arrays]
     count = min((len(s) for s in (*stacks, *expected)), default=0)
     count = count if limit is None else min(count, limit)
     if not count:
-        raise Error(f"{path.name} holds no samples")
+        raise Error(f"{path.name} holds no samples", "stack the samples on a first axis")
     full = len(expected) == len(graph.outputs)
     return [
         Sample(tuple(s[k] for s in stacks), tuple(e[k] for e in expected) if full else ())
@@ -53,7 +53,9 @@ def _stack(arrays: dict[str, Array], name: str, shape: Shape, path: Path) -> Arr
         )
     array = arrays[name]
     size = int(np.prod(shape))
-    if array.ndim == 0 or array[0].size != size:
+    if array.dtype.kind not in "biuf":
+        raise Error(f"array {name!r} of {path.name} holds no numbers", "save numeric arrays")
+    if array.ndim == 0 or array.size != len(array) * size:
         raise Error(
             f"array {name!r} of {path.name} has the shape {array.shape}, samples of {shape} are needed",
             "stack the samples on a first axis",

@@ -44,20 +44,23 @@ def parse_call_graph(texts: Iterable[str]) -> dict[str, Function]:
     calls: dict[str, set[str]] = {}
     for line in (line for text in texts for line in text.splitlines()):
         if node := _NODE.match(line):
-            size = _BYTES.search(node[2])
+            name, size = _short(node[1]), _BYTES.search(node[2])
             if size or "bytes" in node[2]:
-                frames[node[1]] = int(size[1]) if size else None
-                calls.setdefault(node[1], set())
+                frames[name] = int(size[1]) if size else None
+                calls.setdefault(name, set())
         elif edge := _EDGE.match(line):
-            calls.setdefault(edge[1], set()).add(edge[2])
+            calls.setdefault(_short(edge[1]), set()).add(_short(edge[2]))
     return {name: Function(frame, frozenset(calls[name])) for name, frame in frames.items()}
 
 
-def read_function(name: str, disassembly: str) -> Function | None:
-    """A function's frame and calls from objdump's text; None when the text does not hold it."""
-    lines = [line for line in disassembly.splitlines() if re.match(r"\s+[0-9a-f]+:\t", line)]
-    if not lines:
-        return None
+def _short(title: str) -> str:
+    """A function's title without the folders of its file, which are this machine's."""
+    return title.rsplit("/", 1)[-1]
+
+
+def read_function(name: str, disassembly: str) -> Function:
+    """A function's frame and calls from objdump's text; nothing at all when it was not linked."""
+    lines = [line for line in disassembly.splitlines() if re.match(r"\s*[0-9a-f]+:\t", line)]
     frame = 0
     calls: set[str] = set()
     for line in lines:
@@ -83,7 +86,7 @@ def _count(registers: str) -> int:
 
 
 def stack_bound(
-    functions: Mapping[str, Function], root: str, missing: Callable[[str], Function | None]
+    functions: Mapping[str, Function], root: str, missing: Callable[[str], Function]
 ) -> StackBound:
     """The deepest sum of frames from `root` down; `missing` finds functions that no .ci file has."""
     known: dict[str, tuple[int, tuple[str, ...]] | None] = {}
@@ -93,7 +96,7 @@ def stack_bound(
         if name in known:
             return known[name]
         function = functions.get(name) or missing(name)
-        if function is None or function.frame is None or name in above or name == _INDIRECT:
+        if function.frame is None or name in above or name == _INDIRECT:
             unbounded.add(name)
             return None
         below = [depth(callee, (*above, name)) for callee in sorted(function.calls)]

@@ -1,0 +1,79 @@
+"""What a linked firmware weighs, and that prediction, link and execution agree about it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pingponnx.attribution import code_by_kernel
+from pingponnx.build import Firmware, disassembly
+from pingponnx.calls import Input, Inputs, Table
+from pingponnx.errors import MismatchError
+from pingponnx.ledger import Entry, ledger
+from pingponnx.pipeline import Conversion
+from pingponnx.stack import StackBound, parse_call_graph, read_function, stack_bound
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The byte ledger of an image, and the proven bound of the stack below its run function."""
+
+    entries: tuple[Entry, ...]
+    stack: StackBound
+
+    def row(self) -> dict[str, Any]:
+        """The `ledger` and `stack_bound` of a report."""
+        return {
+            "ledger": [
+                {"memory": e.memory, "owner": e.owner, "what": e.what, "bytes": e.bytes} for e in self.entries
+            ],
+            "stack_bound": {
+                "bytes": self.stack.bytes,
+                "path": list(self.stack.path),
+                "unbounded": list(self.stack.unbounded),
+            },
+        }
+
+
+def account(conversion: Conversion, firmware: Firmware, measured_stack: int | None) -> Accounts:
+    """Attribute every byte of a target's image.
+
+    Raises MismatchError when the ledger does not sum to the map file, when the linked constants or arena
+    are not the predicted ones, or when the stack went deeper than its bound.
+    """
+    prefix = conversion.entry.prefix
+    kernels = code_by_kernel(firmware.path, f"{prefix}.c")
+    entries = ledger(conversion.graph, conversion.plan, firmware.map, kernels, prefix)
+    predicted = predicted_tables(conversion)
+    linked = sum(
+        row.bytes
+        for row in firmware.map.flash
+        if row.object == f"{prefix}_data.o" and row.kind == "constants" and not row.harness
+    )
+    if linked != predicted:
+        raise MismatchError(f"{prefix}: {linked} bytes of constants are linked, {predicted} were predicted")
+    functions = parse_call_graph([firmware.call_graph])
+    bound = stack_bound(
+        functions, f"{prefix}_run", lambda name: read_function(name, disassembly(firmware, name))
+    )
+    if bound.bytes is not None and measured_stack is not None and measured_stack > bound.bytes:
+        raise MismatchError(f"{prefix}: the stack used {measured_stack} bytes, the bound is {bound.bytes}")
+    return Accounts(entries, bound)
+
+
+def predicted_tables(conversion: Conversion) -> int:
+    """Bytes of the constant tables that the calls name, equal ones counted once, as the emitter does."""
+    tables: dict[tuple[str, bytes], int] = {}
+    for node, call in zip(conversion.graph.nodes, conversion.calls, strict=True):
+        if call is None:
+            continue
+        for argument in call.arguments:
+            arrays = []
+            if isinstance(argument, Table):
+                arrays = [argument.data]
+            elif isinstance(argument, Input):
+                arrays = [conversion.graph.tensors[node.inputs[argument.index]].data]
+            elif isinstance(argument, Inputs):
+                arrays = [conversion.graph.tensors[name].data for name in node.inputs]
+            for data in arrays:
+                if data is not None:
+                    tables[str(data.dtype), data.tobytes()] = data.nbytes
+    return sum(tables.values())
