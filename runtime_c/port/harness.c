@@ -153,11 +153,11 @@ static instant resumed;
 static struct {
     unsigned node;
     instant stopped;
-    uint32_t pairs;        /* begin/end pairs seen */
-    uint64_t pair_cost;    /* what a pair adds to `counted` */
-    uint64_t node_cost;    /* what it adds to its node */
-    int counting;          /* the first sample */
-    int dumping, file;     /* FLAG_DUMP; trace.bin */
+    uint32_t pairs;     /* begin/end pairs seen */
+    uint64_t pair_cost; /* what a pair adds to `counted` */
+    uint64_t node_cost; /* what it adds to its node */
+    int counting;       /* the first sample */
+    int dumping, file;  /* FLAG_DUMP; trace.bin */
 } trace;
 
 void pingponnx_node_begin(unsigned node) {

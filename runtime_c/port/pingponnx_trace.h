@@ -12,10 +12,10 @@ void pingponnx_node_stop(void);
 void pingponnx_node_end(unsigned node, const void *data, unsigned bytes);
 
 #define PINGPONNX_NODE_BEGIN(node) pingponnx_node_begin(node)
-#define PINGPONNX_NODE_END(node, data, bytes)    \
-    do {                                         \
-        pingponnx_node_stop();                   \
-        pingponnx_node_end(node, data, bytes);   \
+#define PINGPONNX_NODE_END(node, data, bytes)                                                                \
+    do {                                                                                                     \
+        pingponnx_node_stop();                                                                               \
+        pingponnx_node_end(node, data, bytes);                                                               \
     } while (0)
 
 #endif
