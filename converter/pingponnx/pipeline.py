@@ -90,6 +90,7 @@ def firmware(
     folder: Path,
     *,
     trace: bool = False,
+    mark: bool = False,
     defines: Sequence[str] = (),
     sanitize: bool = False,
 ) -> Firmware:
@@ -107,6 +108,7 @@ def firmware(
         conversion.target,
         folder,
         trace=trace,
+        mark=mark,
         defines=defines,
         include_dirs=includes,
         libraries=libraries,

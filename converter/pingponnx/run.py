@@ -13,6 +13,9 @@ from pingponnx.targets import ICOUNT_SHIFT, Board
 QEMU = "qemu-system-arm"
 _QEMU_HINT = "apt-get install qemu-system-arm"
 
+# Virtual time, and with it the board's counter, becomes an exact count of instructions.
+_ICOUNT = ("-icount", f"shift={ICOUNT_SHIFT},sleep=off")
+
 # The formats are harness.c's.
 _MAGIC = 0x504E4F50
 _FLAG_DUMP = 1
@@ -27,8 +30,9 @@ class Execution:
 
     `outputs` has one tuple per sample, in it one item per output. The counts are the first sample's: the
     instructions of the call, the bytes of stack it wrote, and with a traced firmware the instructions of
-    each node; None on the host. The stack of a traced firmware is None, for the markers use it too, and its
-    `instructions` may be off by a few per node, for the markers' arguments are not always the same code.
+    each node; None on the host. The stack of a traced or marked firmware is None, for the markers use it too;
+    a marked one's `instructions` include the markers, a traced one's may be off by a few per node, for the
+    markers' arguments are not always the same code.
     `traces` has per sample what each node wrote, as (node, bytes) in the order of execution.
     """
 
@@ -58,9 +62,8 @@ def run(
     _check_samples(firmware.entry, samples)
     with tempfile.TemporaryDirectory(prefix="pingponnx-run-") as temporary:
         folder = Path(temporary)
-        header = struct.pack("<3I", _MAGIC, _FLAG_DUMP if dump else 0, len(samples))
-        (folder / "input.bin").write_bytes(header + b"".join(data for sample in samples for data in sample))
-        result = _execute(firmware, folder, timeout)
+        _write_input(folder, samples, dump)
+        result = _execute(firmware, folder, _ICOUNT, timeout)
         outputs = (folder / "output.bin").read_bytes()
         trace = (folder / "trace.bin").read_bytes() if dump else b""
     counted = bool(samples) and not firmware.target.is_host
@@ -68,9 +71,29 @@ def run(
         outputs=tuple(_split_outputs(firmware.entry, outputs, len(samples))),
         instructions=result.instructions if counted else None,
         node_instructions=result.nodes[: firmware.entry.nodes] if counted and firmware.trace else None,
-        stack=result.stack if counted and not firmware.trace else None,
+        stack=result.stack if counted and not (firmware.trace or firmware.mark) else None,
         traces=tuple(_split_trace(trace)),
     )
+
+
+def observe(
+    firmware: Firmware, sample: Sequence[bytes], plugin: str, *, timeout: float = 120
+) -> tuple[tuple[bytes, ...], str]:
+    """Run a sample under a plugin of QEMU: its outputs, and the text that the plugin wrote into "report".
+
+    `plugin` is -plugin's argument. Counting by -icount makes QEMU repeat parts of blocks, hence it is off.
+    """
+    _check_samples(firmware.entry, [sample])
+    with tempfile.TemporaryDirectory(prefix="pingponnx-run-") as temporary:
+        folder = Path(temporary)
+        _write_input(folder, [sample], dump=False)
+        _execute(firmware, folder, ("-plugin", plugin), timeout)
+        outputs = (folder / "output.bin").read_bytes()
+        try:
+            report = (folder / "report").read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise ToolchainError("QEMU's plugin wrote no report") from error
+    return next(_split_outputs(firmware.entry, outputs, 1)), report
 
 
 def qemu_version() -> str | None:
@@ -89,9 +112,14 @@ def _check_samples(entry: Entry, samples: Sequence[Sequence[bytes]]) -> None:
             raise Error(f"sample {index} has inputs of {sizes} bytes, the model takes {expected}")
 
 
-def _execute(firmware: Firmware, folder: Path, timeout: float) -> _Result:
+def _write_input(folder: Path, samples: Sequence[Sequence[bytes]], dump: bool) -> None:
+    header = struct.pack("<3I", _MAGIC, _FLAG_DUMP if dump else 0, len(samples))
+    (folder / "input.bin").write_bytes(header + b"".join(data for sample in samples for data in sample))
+
+
+def _execute(firmware: Firmware, folder: Path, options: Sequence[str], timeout: float) -> _Result:
     board = firmware.target.board
-    command = [str(firmware.path)] if board is None else _qemu_command(firmware.path, board)
+    command = [str(firmware.path)] if board is None else _qemu_command(firmware.path, board, options)
     # Leak detection does not work where tracing a process is forbidden, and nothing here allocates.
     environment = {"ASAN_OPTIONS": "detect_leaks=0:print_legend=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     done = execute(
@@ -110,14 +138,13 @@ def _execute(firmware: Firmware, folder: Path, timeout: float) -> _Result:
     return result
 
 
-def _qemu_command(path: Path, board: Board) -> list[str]:
-    """-icount makes virtual time, and with it the board's counter, an exact count of instructions."""
+def _qemu_command(path: Path, board: Board, options: Sequence[str]) -> list[str]:
     return [
         QEMU,
         *("-machine", board.machine),
         *("-display", "none", "-monitor", "none", "-serial", "none"),
         *("-semihosting-config", "enable=on,target=native"),
-        *("-icount", f"shift={ICOUNT_SHIFT},sleep=off"),
+        *options,
         *("-kernel", str(path)),
     ]
 

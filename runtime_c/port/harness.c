@@ -148,6 +148,20 @@ static void paint_arena(void) {
 static uint64_t counted;
 static instant resumed;
 
+/* With PINGPONNX_MARK a store to pingponnx_port selects the region that a profiler (plugin/profile.c) counts
+ * what follows for: 0 outside the model's run, node + 1, and REGION_RUN for what of the run is no node's.
+ * The profiler does not count the functions in MARKER. */
+#define REGION_RUN (PINGPONNX_NODES + 1u)
+
+#ifdef PINGPONNX_MARK
+volatile uint8_t pingponnx_port[PINGPONNX_NODES + 2u];
+#define MARKER __attribute__((noipa, section(".pingponnx_mark")))
+#define SELECT_REGION(region) ((void)(pingponnx_port[region] = 0u))
+#else
+#define MARKER
+#define SELECT_REGION(region) ((void)0)
+#endif
+
 #ifdef PINGPONNX_TRACE
 
 static struct {
@@ -160,16 +174,18 @@ static struct {
     int dumping, file;  /* FLAG_DUMP; trace.bin */
 } trace;
 
-void pingponnx_node_begin(unsigned node) {
+MARKER void pingponnx_node_begin(unsigned node) {
     const instant paused = now();
     counted += instructions_between(resumed, paused);
     trace.node = node;
     trace.pairs++;
+    SELECT_REGION(node + 1u);
     resumed = now();
 }
 
-void pingponnx_node_stop(void) {
+MARKER void pingponnx_node_stop(void) {
     trace.stopped = now();
+    SELECT_REGION(REGION_RUN);
 }
 
 void pingponnx_node_end(unsigned node, const void *data, unsigned bytes) {
@@ -186,6 +202,35 @@ void pingponnx_node_end(unsigned node, const void *data, unsigned bytes) {
     resumed = now();
 }
 
+#elif defined(PINGPONNX_MARK)
+
+MARKER void pingponnx_node_begin(unsigned node) {
+    SELECT_REGION(node + 1u);
+}
+
+MARKER void pingponnx_node_stop(void) {
+    SELECT_REGION(REGION_RUN);
+}
+
+#endif
+
+#ifdef PINGPONNX_MARK
+
+static uint32_t run_region; /* of the call: 0 while calibrating */
+
+MARKER static int call_model(model_function function) {
+    SELECT_REGION(run_region);
+    const int returned = function(ARENA);
+    SELECT_REGION(0u);
+    return returned;
+}
+
+#else
+
+static inline int call_model(model_function function) {
+    return function(ARENA);
+}
+
 #endif
 
 /* ------------------------------------------------------------------------------------ one measured call */
@@ -194,7 +239,7 @@ void pingponnx_node_end(unsigned node, const void *data, unsigned bytes) {
 
 static int measured_call(model_function function) {
     resumed = now();
-    const int returned = function(ARENA);
+    const int returned = call_model(function);
     counted += instructions_between(resumed, now());
     return returned;
 }
@@ -217,7 +262,7 @@ __attribute__((noipa)) static int measured_call(model_function function) {
     const uint32_t *const frame = position;
     counted = 0u;
     resumed = now();
-    const int returned = function(ARENA);
+    const int returned = call_model(function);
     const instant paused = now();
     counted += instructions_between(resumed, paused);
     const uint32_t *deepest = pingponnx_stack_limit;
@@ -299,6 +344,9 @@ static void write_outputs(void) {
 static int run_first(void) {
 #ifdef PINGPONNX_TRACE
     trace.counting = 1;
+#endif
+#ifdef PINGPONNX_MARK
+    run_region = REGION_RUN;
 #endif
     const int returned = measured_call(PINGPONNX_RUN);
     result.instructions = counted - call_cost;

@@ -6,6 +6,7 @@ from pingponnx.ir import Graph, Port
 from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear
 from pingponnx.ops.transpose import Transpose
 from pingponnx.rewrite.edit import live, renamed
+from pingponnx.rewrite.layout import sink_transposes
 
 
 def absorb_boundary(graph: Graph, *, float_io: bool = False, nchw_io: bool = False) -> Graph:
@@ -13,15 +14,17 @@ def absorb_boundary(graph: Graph, *, float_io: bool = False, nchw_io: bool = Fal
 
     `float_io` keeps float32 at the boundary, `nchw_io` keeps ONNX's axis order.
     """
-    for name in graph.outputs:
-        if not nchw_io:
-            graph = _absorb_transpose(graph, name)
-    if float_io:
-        return live(graph)
-    for name in graph.outputs:
-        graph = _absorb_dequantize(graph, name)
-    for name in graph.inputs:
-        graph = _absorb_quantize(graph, name)
+    if float_io and not nchw_io:
+        graph = sink_transposes(graph)  # below a DequantizeLinear that stays
+    steps = [] if nchw_io else [_absorb_transpose]
+    if not float_io:  # the two come in either order
+        steps = [*steps, _absorb_dequantize, *steps]
+    for index in range(len(graph.outputs)):
+        for step in steps:
+            graph = step(graph, graph.outputs[index])
+    if not float_io:
+        for name in graph.inputs:
+            graph = _absorb_quantize(graph, name)
     return live(graph)
 
 
@@ -36,7 +39,7 @@ def _new_output(graph: Graph, old: str, new: str, port: Port) -> Graph:
 
 def _absorb_transpose(graph: Graph, name: str) -> Graph:
     node = graph.producers().get(name)
-    if node is None or not isinstance(node.op, Transpose):
+    if node is None or not isinstance(node.op, Transpose) or graph.ports[name].permutation is not None:
         return graph
     permutation = node.op.permutation
     rank = len(permutation)

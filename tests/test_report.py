@@ -1,0 +1,211 @@
+"""Measurements and their renderings: right, complete, stable to the byte, and comparable."""
+
+import copy
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from models import command_line
+from pingponnx.errors import Error
+from pingponnx.pipeline import Options
+from pingponnx.report import compare, parse_limit, render
+from pingponnx.report.compare import DEFAULT_LIMITS
+from pingponnx.reporting import measure_all
+from pingponnx.select import Goal
+
+pytestmark = [pytest.mark.qemu, pytest.mark.cmsis]
+VARIANTS = ["optimised", "cmsis-nn"]
+MEASUREMENT_KEYS = {
+    "model",
+    "model_sha256",
+    "variant",
+    "target",
+    "goal",
+    "rounding",
+    "dtype",
+    "ram",
+    "flash",
+    "macs",
+    "instructions",
+    "cycles",
+    "cycles_model",
+    "output_sha256",
+    "equal_to_reference",
+    "equal_to_other_variant",
+    "onnxruntime",
+    "fallbacks",
+    "nodes",
+    "ledger",
+    "stack_bound",
+}
+
+
+def _measure(models: list[Path], targets: list[str], **options: Any) -> dict[str, Any]:
+    base = replace(Options(), **options)
+    return measure_all(
+        models, base, targets, VARIANTS, [Goal.BALANCED], None, 3, Console(stderr=True, quiet=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def content() -> dict[str, Any]:
+    root = Path(__file__).resolve().parents[1] / "examples"
+    models = [root / "lenet5" / "lenet5_int8.onnx", root / "paper_cifar" / "paper_cifar_int8.onnx"]
+    return _measure(models, ["cortex-m4"])
+
+
+def _row(content: dict[str, Any], model: str, variant: str) -> dict[str, Any]:
+    (row,) = [m for m in content["measurements"] if (m["model"], m["variant"]) == (model, variant)]
+    return dict(row)
+
+
+def test_schema(content: dict[str, Any]) -> None:
+    assert content["schema"] == 1
+    assert set(content["tool"]) >= {"pingponnx", "gcc", "qemu", "cmsis_nn"}
+    assert set(content["tool"]["cmsis_nn"]) == {"version", "source"}
+    for row in content["measurements"]:
+        assert set(row) >= MEASUREMENT_KEYS
+        assert set(row["ram"]) == {"arena", "static", "stack", "total"}
+        assert set(row["flash"]) == {"code", "constants", "total"}
+        assert set(row["onnxruntime"]) == {"max_lsb", "max_abs", "top1_agreement", "samples"}
+        for node in row["nodes"]:
+            assert set(node) >= {"name", "op", "kernel", "macs", "instructions", "cycles", "scratch"}
+        assert row["ram"]["total"] == row["ram"]["arena"] + row["ram"]["static"] + row["ram"]["stack"]
+        assert row["flash"]["total"] == row["flash"]["code"] + row["flash"]["constants"]
+        assert row["equal_to_reference"] and row["equal_to_other_variant"]
+
+
+def test_nodes_add_up_to_the_run(content: dict[str, Any]) -> None:
+    for row in content["measurements"]:
+        nodes = sum(node["instructions"] for node in row["nodes"])
+        # the markers of the traced build make the compiler keep other values in registers
+        assert abs(row["instructions"] - nodes) < 0.005 * row["instructions"]
+
+
+def test_the_papers_promise(content: dict[str, Any]) -> None:
+    ours, theirs = (_row(content, "paper_cifar_int8", v)["ram"] for v in VARIANTS)
+    assert ours["total"] <= 0.30 * theirs["total"]
+    assert ours["arena"] <= 11264  # the paper's ping-pong
+    assert theirs["arena"] == 40960  # the unpooled map and its neighbour (design/memory.md, B.7)
+
+
+def test_cmsis_nn_runs_the_heavy_nodes(content: dict[str, Any]) -> None:
+    for model in ("lenet5_int8", "paper_cifar_int8"):
+        row = _row(content, model, "cmsis-nn")
+        assert row["fallbacks"] == []
+        assert {n["kernel"].partition("_s8")[0] for n in row["nodes"]} == {
+            "cmsis_convolve",
+            "cmsis_max_pool",
+            "cmsis_fully_connected_per_channel",
+        }
+
+
+def test_ledger_sums(content: dict[str, Any]) -> None:
+    for row in content["measurements"]:
+        model = [e for e in row["ledger"] if e["owner"] not in ("startup and harness", "alignment")]
+        flash = sum(e["bytes"] for e in model if e["memory"] == "flash")
+        ram = sum(e["bytes"] for e in model if e["memory"] == "ram")
+        assert flash == row["flash"]["total"]
+        assert ram == row["ram"]["arena"] + row["ram"]["static"]
+        assert sum(e["bytes"] for e in model if e["owner"] == "arena") == row["ram"]["arena"]
+        assert row["stack_bound"]["bytes"] >= row["ram"]["stack"]
+
+
+def test_stable_and_free_of_places_and_dates(content: dict[str, Any]) -> None:
+    files = render(content)
+    assert set(files) == {"report.json", "report.csv", "report.md", "report.html"}
+    root = Path(__file__).resolve().parents[1]
+    again = render(_measure([root / "examples" / "lenet5" / "lenet5_int8.onnx"], ["cortex-m4"]))
+    first = copy.deepcopy(content)
+    first["measurements"] = [m for m in first["measurements"] if m["model"] == "lenet5_int8"]
+    assert render(first) == again
+    for text in files.values():
+        assert not re.search(r"(/work/|/home/|/root/|/tmp/|20\d\d-\d\d-\d\d)", text)
+    text = files["report.json"]
+    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_strings_from_a_model_are_harmless(content: dict[str, Any]) -> None:
+    hostile = copy.deepcopy(content)
+    evil = "<script>alert(1)</script>|`x`\n# h"
+    hostile["measurements"][0]["model"] = evil
+    hostile["measurements"][0]["nodes"][0]["name"] = evil
+    files = render(hostile)
+    assert "<script>" not in files["report.html"] and "<script>" not in files["report.md"]
+    assert "\n# h" not in files["report.md"]
+
+
+# -- comparison -------------------------------------------------------------------------------------
+
+
+def _changed(content: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """The report with the first measurement changed; `ram` and `flash` are totals."""
+    other = copy.deepcopy(content)
+    row = other["measurements"][0]
+    for key, value in values.items():
+        if key in ("ram", "flash"):
+            row[key]["total"] = value
+        else:
+            row[key] = value
+    return other
+
+
+def test_compare(content: dict[str, Any]) -> None:
+    row = content["measurements"][0]
+    ram, flash, count = row["ram"]["total"], row["flash"]["total"], row["instructions"]
+
+    def worse(run: dict[str, Any], limits: dict[str, float] | None = None) -> list[str]:
+        changes = compare(run, content, DEFAULT_LIMITS if limits is None else limits)
+        return [c.metric for c in changes if c.worse]
+
+    assert compare(content, content, DEFAULT_LIMITS) == []
+    assert worse(_changed(content, ram=ram + 1)) == ["ram"]
+    assert worse(_changed(content, ram=ram - 1, instructions=count - 1)) == []
+    assert worse(_changed(content, flash=flash + flash // 200)) == []  # half a percent, limit one
+    assert worse(_changed(content, flash=flash + flash // 50)) == ["flash"]
+    assert worse(_changed(content, instructions=count + 1)) == ["instructions"]
+    assert worse(_changed(content, instructions=count + 1), {"instructions": 1.0}) == []
+    assert worse(_changed(content, instructions=None)) == ["instructions"]
+    assert worse(_changed(content, equal_to_reference=False)) == ["equal_to_reference"]
+    changes = compare(_changed(content, model_sha256="0"), content, DEFAULT_LIMITS)
+    assert [(c.metric, c.worse) for c in changes] == [("model file", False)]
+
+
+def test_new_and_vanished_measurements(content: dict[str, Any]) -> None:
+    fewer = {**content, "measurements": content["measurements"][1:]}
+    assert [(c.after, c.worse) for c in compare(content, fewer, DEFAULT_LIMITS)] == [("new", False)]
+    assert [(c.after, c.worse) for c in compare(fewer, content, DEFAULT_LIMITS)] == [("vanished", True)]
+
+
+@pytest.mark.parametrize("text", ["ram", "ram=x%", "cycles!=1", "speed=1%", "ram=-1%", ""])
+def test_bad_limits(text: str) -> None:
+    with pytest.raises(Error):
+        parse_limit(text)
+
+
+def test_not_a_report(content: dict[str, Any]) -> None:
+    for broken in ({}, [], {"schema": 2, "measurements": []}, {"schema": 1, "measurements": [{}]}):
+        with pytest.raises(Error):
+            compare(broken, content, DEFAULT_LIMITS)  # type: ignore[arg-type]
+
+
+def test_check_command(content: dict[str, Any], tmp_path: Path) -> None:
+    base, same, bad = tmp_path / "base.json", tmp_path / "same.json", tmp_path / "bad.json"
+    ram = content["measurements"][0]["ram"]["total"]
+    for path, report in ((base, content), (same, content), (bad, _changed(content, ram=2 * ram))):
+        path.write_text(json.dumps(report), encoding="utf-8")
+    done = command_line("check", same, "--baseline", base)
+    assert (done.returncode, done.stdout) == (0, "0 worse, 0 other changes\n")
+    done = command_line("check", bad, "--baseline", base)
+    assert done.returncode == 1 and "WORSE" in done.stdout and "(+100.00 %)" in done.stdout
+    assert command_line("check", bad, "--baseline", base, "--limit", "ram=100%").returncode == 0
+    done = command_line("check", bad, "--baseline", base, "--json")
+    assert json.loads(done.stdout)["worse"] == 1
+    base.write_text("{", encoding="utf-8")
+    done = command_line("check", same, "--baseline", base)
+    assert done.returncode == 2 and "hint:" in done.stderr and not done.stdout
