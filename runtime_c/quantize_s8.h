@@ -12,7 +12,9 @@ typedef struct {
 
 /* Round half to even: adding and subtracting 1.5 * 2^23 leaves no fraction bits of |x| < 2^22. */
 static inline int8_t quantize_value_s8(float real, float scale, int32_t zero_point) {
-    const float limited = clamp_f32(real / scale, -512.0f, 512.0f);
+    const float steps = real / scale;
+    /* NaN is not above -512: it becomes the smallest code, and the cast below stays defined */
+    const float limited = steps > -512.0f ? (steps < 512.0f ? steps : 512.0f) : -512.0f;
     volatile float shifted = limited + 12582912.0f; /* volatile: the sum must be rounded to float here */
     return clamp_s8((int32_t)(shifted - 12582912.0f) + zero_point, -128, 127);
 }

@@ -30,6 +30,7 @@ typedef struct {
     }
 
 PINGPONNX_TRANSPOSE(transpose_s8, int8_t)
+PINGPONNX_TRANSPOSE(transpose_u8, uint8_t)
 PINGPONNX_TRANSPOSE(transpose_f32, float)
 
 #undef PINGPONNX_TRANSPOSE

@@ -96,7 +96,7 @@ def sites(seed: int = 1) -> Graph:
     return builder.graph()
 
 
-def _conv(b: Builder, shape: Sequence[int], out: int, window: Window, *, group: int = 1, **how: Any) -> None:
+def conv(b: Builder, shape: Sequence[int], out: int, window: Window, *, group: int = 1, **how: Any) -> None:
     clamp = how.pop("clamp", None)
     op = Conv(window, group) if clamp is None else Conv(window, group, *clamp)
     kernel = window.kernel if len(shape) == 4 else window.kernel[1:]
@@ -105,53 +105,54 @@ def _conv(b: Builder, shape: Sequence[int], out: int, window: Window, *, group: 
 
 def _convolutions(b: Builder) -> None:
     same, odd = (1, 1, 1, 1), (0, 1, 2, 1)
-    _conv(b, (1, 7, 6, 3), 5, Window((3, 3), pads=same))
-    _conv(b, (1, 7, 6, 4), 8, Window((3, 3), (2, 2), pads=odd), per_channel=False)
-    _conv(b, (2, 6, 5, 5), 3, Window((3, 2), (1, 2), (2, 1), (1, 0, 2, 1)))
-    _conv(b, (1, 9, 9, 1), 4, Window((3, 3), dilation=(2, 3), pads=(2, 3, 1, 2)), zeros=(-128, 127))
-    _conv(b, (1, 9, 8, 16), 7, Window((5, 5), (3, 2), pads=(2, 2, 2, 2)), zeros=(127, -128))
-    _conv(b, (1, 5, 5, 17), 9, Window((3, 3), pads=same), extreme=True)
-    _conv(b, (1, 5, 5, 32), 4, Window((3, 3)), extreme=True, zeros=(-128, 0), clamp=(-20.0, 30.0))
-    _conv(b, (1, 5, 6, 6), 5, Window((1, 1)))
-    _conv(b, (3, 5, 6, 7), 6, Window((1, 1)), per_channel=False, extreme=True)
-    _conv(b, (2, 5, 7, 9), 5, Window((1, 1), (2, 3)))
-    _conv(b, (1, 5, 7, 33), 2, Window((1, 1), (1, 2)), zeros=(127, 127))
-    _conv(b, (1, 4, 4, 3), 4, Window((1, 1), pads=(1, 0, 0, 1)))
-    _conv(b, (1, 4, 4, 3), 4, Window((1, 1), pads=(0, 0, 1, 2)))  # padding that the wrapper does not see
-    _conv(b, (1, 4, 4, 3), 4, Window((1, 1), (2, 2), pads=(0, 0, 2, 1)))
-    _conv(b, (1, 4, 4, 4), 3, Window((1, 1), dilation=(2, 2)))
-    _conv(b, (1, 3, 3, 2), 3, Window((3, 3), pads=(3, 3, 3, 3)))  # windows of padding only
-    _conv(b, (1, 8, 8, 3), 6, Window((8, 8)))
+    conv(b, (1, 7, 6, 3), 5, Window((3, 3), pads=same))
+    conv(b, (1, 7, 6, 4), 8, Window((3, 3), (2, 2), pads=odd), per_channel=False)
+    conv(b, (2, 6, 5, 5), 3, Window((3, 2), (1, 2), (2, 1), (1, 0, 2, 1)))
+    conv(b, (1, 9, 9, 1), 4, Window((3, 3), dilation=(2, 3), pads=(2, 3, 1, 2)), zeros=(-128, 127))
+    conv(b, (1, 9, 8, 16), 7, Window((5, 5), (3, 2), pads=(2, 2, 2, 2)), zeros=(127, -128))
+    conv(b, (1, 5, 5, 17), 9, Window((3, 3), pads=same), extreme=True)
+    conv(b, (1, 5, 5, 32), 4, Window((3, 3)), extreme=True, zeros=(-128, 0), clamp=(-20.0, 30.0))
+    conv(b, (1, 5, 6, 6), 5, Window((1, 1)))
+    conv(b, (3, 5, 6, 7), 6, Window((1, 1)), per_channel=False, extreme=True)
+    conv(b, (2, 5, 7, 9), 5, Window((1, 1), (2, 3)))
+    conv(b, (1, 5, 7, 33), 2, Window((1, 1), (1, 2)), zeros=(127, 127))
+    conv(b, (1, 4, 4, 3), 4, Window((1, 1), pads=(1, 0, 0, 1)))
+    conv(b, (1, 4, 4, 3), 4, Window((1, 1), pads=(0, 0, 1, 2)))  # padding that the wrapper does not see
+    conv(b, (1, 4, 4, 3), 4, Window((1, 1), (2, 2), pads=(0, 0, 2, 1)))
+    conv(b, (1, 4, 4, 4), 3, Window((1, 1), dilation=(2, 2)))
+    conv(b, (1, 3, 3, 2), 3, Window((3, 3), pads=(3, 3, 3, 3)))  # windows of padding only
+    conv(b, (1, 8, 8, 3), 6, Window((8, 8)))
 
 
 def _one_dimensional(b: Builder) -> None:
     for count, stride, left, right in ((12, 1, 1, 1), (8, 2, 1, 2), (9, 1, 0, 0), (4, 2, 2, 0), (8, 3, 0, 0)):
         for channels in (4, 5):
-            _conv(b, (1, 20, channels), 6, Window((1, 5), (1, stride), pads=(0, left, 0, right)))
+            conv(b, (1, 20, channels), 6, Window((1, 5), (1, stride), pads=(0, left, 0, right)))
         width = (count - 1) * stride + 5 - left - right
-        _conv(b, (2, width, 3), 5, Window((1, 5), (1, stride), pads=(0, left, 0, right)), extreme=True)
-    _conv(b, (1, 10, 4), 4, Window((1, 3), pads=(0, 3, 0, 3)))  # the first and last window see only padding
-    _conv(b, (1, 4, 4), 4, Window((1, 5), pads=(0, 2, 0, 2)))  # a kernel longer than the input
-    _conv(b, (1, 12, 4), 4, Window((1, 3), dilation=(1, 2), pads=(0, 2, 0, 2)))
-    _conv(b, (1, 1, 8, 4), 3, Window((1, 3), pads=(1, 1, 1, 1)))  # three output rows of one input row
-    _conv(b, (1, 1, 8, 4), 3, Window((3, 3), pads=(1, 1, 1, 1)))
+        conv(b, (2, width, 3), 5, Window((1, 5), (1, stride), pads=(0, left, 0, right)), extreme=True)
+    conv(b, (1, 8, 4), 4, Window((1, 3), pads=(0, 3, 0, 3)))  # the first and last window see only padding
+    conv(b, (1, 8, 4), 4, Window((1, 3), pads=(0, 5, 0, 5)))  # and here two are beyond it
+    conv(b, (1, 4, 4), 4, Window((1, 5), pads=(0, 2, 0, 2)))  # a kernel longer than the input
+    conv(b, (1, 12, 4), 4, Window((1, 3), dilation=(1, 2), pads=(0, 2, 0, 2)))
+    conv(b, (1, 1, 8, 4), 3, Window((1, 3), pads=(1, 1, 1, 1)))  # three output rows of one input row
+    conv(b, (1, 1, 8, 4), 3, Window((3, 3), pads=(1, 1, 1, 1)))
 
 
 def _depthwise(b: Builder) -> None:
     same = (1, 1, 1, 1)
     for channels in (4, 7, 130):
-        _conv(b, (1, 6, 5, channels), channels, Window((3, 3), pads=same), group=channels)
-        _conv(b, (1, 6, 5, channels), channels, Window((3, 3), (2, 2), pads=(0, 0, 1, 1)), group=channels)
-    _conv(b, (1, 7, 7, 9), 9, Window((5, 3), (2, 1), pads=(2, 1, 1, 0)), group=9, zeros=(-128, 127))
-    _conv(b, (1, 7, 7, 126), 126, Window((2, 2)), group=126, extreme=True)
-    _conv(b, (1, 9, 8, 5), 5, Window((3, 3), dilation=(2, 2), pads=(2, 2, 1, 2)), group=5)
-    _conv(b, (2, 5, 5, 6), 6, Window((3, 3), pads=same), group=6, per_channel=False)
-    _conv(b, (1, 6, 6, 3), 6, Window((3, 3), pads=same), group=3)
-    _conv(b, (1, 6, 6, 3), 12, Window((3, 3), (2, 1), pads=(1, 0, 0, 1)), group=3, zeros=(127, -128))
-    _conv(b, (1, 6, 6, 2), 16, Window((3, 2), pads=(1, 1, 1, 1)), group=2, extreme=True)
-    _conv(b, (1, 1, 9, 8), 8, Window((1, 4), (1, 2), pads=(0, 1, 0, 2)), group=8)
-    _conv(b, (1, 3, 1, 4), 4, Window((3, 3), pads=(1, 1, 1, 1)), group=4)
-    _conv(b, (1, 9, 8), 8, Window((1, 3), pads=(0, 1, 0, 1)), group=8)
+        conv(b, (1, 6, 5, channels), channels, Window((3, 3), pads=same), group=channels)
+        conv(b, (1, 6, 5, channels), channels, Window((3, 3), (2, 2), pads=(0, 0, 1, 1)), group=channels)
+    conv(b, (1, 7, 7, 9), 9, Window((5, 3), (2, 1), pads=(2, 1, 1, 0)), group=9, zeros=(-128, 127))
+    conv(b, (1, 7, 7, 126), 126, Window((2, 2)), group=126, extreme=True)
+    conv(b, (1, 9, 8, 5), 5, Window((3, 3), dilation=(2, 2), pads=(2, 2, 1, 2)), group=5)
+    conv(b, (2, 5, 5, 6), 6, Window((3, 3), pads=same), group=6, per_channel=False)
+    conv(b, (1, 6, 6, 3), 6, Window((3, 3), pads=same), group=3)
+    conv(b, (1, 6, 6, 3), 12, Window((3, 3), (2, 1), pads=(1, 0, 0, 1)), group=3, zeros=(127, -128))
+    conv(b, (1, 6, 6, 2), 16, Window((3, 2), pads=(1, 1, 1, 1)), group=2, extreme=True)
+    conv(b, (1, 1, 9, 8), 8, Window((1, 4), (1, 2), pads=(0, 1, 0, 2)), group=8)
+    conv(b, (1, 3, 1, 4), 4, Window((3, 3), pads=(1, 1, 1, 1)), group=4)
+    conv(b, (1, 9, 8), 8, Window((1, 3), pads=(0, 1, 0, 1)), group=8)
 
 
 def _fully_connected(b: Builder) -> None:
@@ -172,13 +173,13 @@ def _large_scales(b: Builder) -> None:
     for zeros in ((0, 0), (-128, 127), (3, -5)):
         for inputs in (1, 8):
             b.linear(Gemm(), (4, inputs), (count, inputs), scale=_LARGE, zeros=zeros)
-            _conv(b, (1, 3, 5, inputs), count, Window((1, 1)), scale=_LARGE, zeros=zeros)
-            _conv(b, (1, 3, 5, inputs), count, Window((2, 2)), scale=_LARGE, zeros=zeros)
+            conv(b, (1, 3, 5, inputs), count, Window((1, 1)), scale=_LARGE, zeros=zeros)
+            conv(b, (1, 3, 5, inputs), count, Window((2, 2)), scale=_LARGE, zeros=zeros)
         for scale in (0.5, 1.0, 2.5):
             b.linear(Gemm(), (4, 3), (5, 3), scale=scale, per_channel=False, zeros=zeros)
-        _conv(b, (1, 5, 5, count), count, Window((3, 3)), group=count, scale=_LARGE, zeros=zeros)
-        _conv(b, (1, 5, 5, count), count, Window((2, 3)), group=count, scale=_LARGE, zeros=zeros)
-        _conv(b, (1, 9, 5), count, Window((1, 2)), scale=_LARGE, zeros=zeros)
+        conv(b, (1, 5, 5, count), count, Window((3, 3)), group=count, scale=_LARGE, zeros=zeros)
+        conv(b, (1, 5, 5, count), count, Window((2, 3)), group=count, scale=_LARGE, zeros=zeros)
+        conv(b, (1, 9, 5), count, Window((1, 2)), scale=_LARGE, zeros=zeros)
 
 
 def _pools(b: Builder) -> None:

@@ -35,7 +35,7 @@ def make_model(
     nodes: Sequence[onnx.NodeProto],
     inputs: Inputs,
     outputs: Sequence[str],
-    constants: Mapping[str, Array] | None = None,
+    constants: Mapping[str, Any] | None = None,
     *,
     opset: int = 18,
     dtype: int = TensorProto.FLOAT,
@@ -121,3 +121,54 @@ def assert_refused(code: int, stdout: str, stderr: str) -> None:
     assert stdout == ""
     assert stderr.startswith("error: ") and "\nhint: " in stderr
     assert "Traceback" not in stderr and "internal error" not in stderr
+
+
+class Builder:
+    """Collects nodes and constants, naming them by counting; every method returns the output's name."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, Any] = {}
+
+    def add(self, op_type: str, *inputs: Any, name: str = "", **attributes: Any) -> str:
+        """A node; inputs that are not names become constants."""
+        names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
+        output = name or f"t{len(self.nodes)}"
+        self.nodes.append(make_node(op_type, names, output, **attributes))
+        return output
+
+    def constant(self, value: Any) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = np.asarray(value)
+        return name
+
+    def qdq(self, x: str, scale: float, zero: int, dtype: Any = np.int8) -> str:
+        """QuantizeLinear, then DequantizeLinear."""
+        s, z = self.constant(np.float32(scale)), self.constant(dtype(zero))
+        return self.add("DequantizeLinear", self.add("QuantizeLinear", x, s, z), s, z)
+
+    def normal(self, *shape: int) -> Array:
+        found: Array = self.rng.normal(size=shape).astype(np.float32)
+        return found
+
+    def weights(self, *shape: int, dtype: Any = np.int8) -> str:
+        """Quantized weights, per output channel, dequantized."""
+        info = np.iinfo(dtype)
+        values = self.rng.integers(max(info.min, -127), info.max, shape, dtype, endpoint=True)
+        scales = self.rng.uniform(0.005, 0.01, shape[0]).astype(np.float32)
+        zeros = np.full(shape[0], 0 if dtype is np.int8 else 128, dtype)
+        return self.add("DequantizeLinear", values, scales, zeros, axis=0)
+
+    def conv(self, x: str, channels: int, into: int, kernel: int = 3, **attributes: Any) -> str:
+        """A float32 convolution with bias."""
+        group = attributes.get("group", 1)
+        weights = self.normal(into, channels // group, kernel, kernel) / np.float32(kernel * channels**0.5)
+        return self.add("Conv", x, weights, self.normal(into), kernel_shape=[kernel] * 2, **attributes)
+
+    def qconv(self, x: str, channels: int, into: int, kernel: int = 3, **attributes: Any) -> str:
+        """A convolution with quantized weights and no bias; its output is still to be quantized."""
+        return self.add("Conv", x, self.weights(into, channels, kernel, kernel), **attributes)
+
+    def model(self, inputs: Inputs, *outputs: str, **options: Any) -> onnx.ModelProto:
+        return make_model(self.nodes, inputs, outputs, self.constants, **options)

@@ -80,11 +80,22 @@ def test_schema(content: dict[str, Any]) -> None:
         assert row["equal_to_reference"] and row["equal_to_other_variant"]
 
 
-def test_nodes_add_up_to_the_run(content: dict[str, Any]) -> None:
+def test_nodes_and_functions_add_up_to_the_run(content: dict[str, Any]) -> None:
     for row in content["measurements"]:
-        nodes = sum(node["instructions"] for node in row["nodes"])
-        # the markers of the traced build make the compiler keep other values in registers
-        assert abs(row["instructions"] - nodes) < 0.005 * row["instructions"]
+        for count in ("instructions", "cycles"):
+            nodes = sum(node[count] for node in row["nodes"])
+            assert 0 <= row[count] - nodes < 200  # entry and exit of the run function
+        assert sum(f["instructions"] for f in row["functions"]) == row["instructions"]
+        assert abs(sum(f["cycles"] for f in row["functions"]) - row["cycles"]) <= len(row["functions"])
+
+
+def test_cycles_name_their_model(content: dict[str, Any]) -> None:
+    for row in content["measurements"]:
+        assert row["cycles_model"] == {"name": "m4", "version": 1, "error": "+-5 %", "flash": None}
+        assert row["cycles_missing"] is None
+        assert 1.0 < row["cycles"] / row["instructions"] < 2.0
+    for name in ("report.md", "report.html"):
+        assert "model m4 v1, +-5 %" in render(content)[name]
 
 
 def test_the_papers_promise(content: dict[str, Any]) -> None:

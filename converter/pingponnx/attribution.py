@@ -1,11 +1,14 @@
-"""Which kernel each byte of generated code belongs to, from the debug information of the linked image.
+"""Which kernel or node generated code belongs to, from the debug information of the linked image.
 
 Kernels are inlined into the run function, so that the map file shows one large function. DWARF says for
 every inlined call which addresses came from it; the outermost call below the run function is the kernel.
 """
 
+import struct
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from elftools.dwarf.ranges import BaseAddressEntry
 from elftools.elf.elffile import ELFFile
 
 Span = tuple[int, int]
+
+_HALFWORD = 2  # instructions are one or two of them
 
 
 def code_by_kernel(image: Path, source: str) -> dict[str, int]:
@@ -34,6 +39,72 @@ def code_by_kernel(image: Path, source: str) -> dict[str, int]:
                 if function.tag == "DW_TAG_subprogram":
                     totals.update(_function(dwarf, unit, function))
         return dict(totals)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Code of a function that comes from one line of it; that line is 0 where the compiler names none."""
+
+    start: int
+    code: bytes
+    line: int
+
+    def halfwords(self) -> Iterator[tuple[int, int]]:
+        """Addresses and values."""
+        values = struct.unpack(f"<{len(self.code) // _HALFWORD}H", self.code)
+        return zip(count(self.start, _HALFWORD), values, strict=False)
+
+
+def code_by_line(image: Path, source: str, function: str) -> tuple[Piece, ...]:
+    """The machine code of a function by its own lines, what was inlined there included; by address.
+
+    Empty without debug information.
+    """
+    with image.open("rb") as stream:
+        elf = ELFFile(stream)
+        dwarf = elf.get_dwarf_info() if elf.has_dwarf_info() else None
+        for unit in dwarf.iter_CUs() if dwarf else ():
+            top = unit.get_top_DIE()
+            if Path(_text(top, "DW_AT_name")).name == source:
+                for die in top.iter_children():
+                    if die.tag == "DW_TAG_subprogram" and _name(die) == function:
+                        return tuple(_pieces(elf, _lines(dwarf, unit, die, source)))
+    return ()
+
+
+def _pieces(elf: ELFFile, lines: dict[int, int]) -> Iterator[Piece]:
+    """Neighbours of the same line together."""
+    loaded = [(int(s["p_vaddr"]), s.data()) for s in elf.iter_segments("PT_LOAD") if s["p_filesz"]]
+    for _, group in groupby(enumerate(sorted(lines)), lambda i: (i[1] - _HALFWORD * i[0], lines[i[1]])):
+        addresses = [address for _, address in group]
+        start, end = addresses[0], addresses[-1] + _HALFWORD
+        code = next(data[start - at : end - at] for at, data in loaded if at <= start < at + len(data))
+        yield Piece(start, bytes(code), lines[start])
+
+
+def _lines(dwarf: Any, unit: Any, die: Any, source: str) -> dict[int, int]:
+    """Halfword address -> line, from the line table, and where code was inlined from the call's line."""
+    own = {address for span in _spans(dwarf, unit, die) for address in range(*span, _HALFWORD)}
+    found = dict.fromkeys(own, 0)
+    for start, end, line in _rows(dwarf, unit, source):
+        found.update((a, line) for a in range(start, end, _HALFWORD) if a in own)
+    for call in _inlined(die):
+        line = call.attributes["DW_AT_call_line"].value
+        for span in _spans(dwarf, unit, call):
+            found.update((a, line) for a in range(*span, _HALFWORD) if a in own)
+    return found
+
+
+def _rows(dwarf: Any, unit: Any, source: str) -> Iterator[tuple[int, int, int]]:
+    """The line table: start, end and line, which is 0 in other files than the source."""
+    program = dwarf.line_program_for_CU(unit)
+    first = 0 if program["version"] >= 5 else 1
+    names = [Path(entry.name.decode("utf-8", "replace")).name for entry in program["file_entry"]]
+    states = [entry.state for entry in program.get_entries() if entry.state is not None]
+    for state, after in pairwise(states):
+        if not state.end_sequence:
+            same = names[state.file - first] == source
+            yield state.address, after.address, state.line if same else 0
 
 
 def _function(dwarf: Any, unit: Any, die: Any) -> Counter[str]:

@@ -74,7 +74,6 @@ class Firmware:
     map: MemoryMap
     compiler: str
     call_graph: str = ""  # gcc's .ci files of the model and its libraries; empty for the host
-    mark: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,6 @@ def build(
     folder: Path,
     *,
     trace: bool = False,
-    mark: bool = False,
     optimisation: str = "-O3",
     defines: Sequence[str] = (),
     include_dirs: Sequence[Path] = (),
@@ -102,30 +100,27 @@ def build(
     """Write the sources into the folder, compile and link them with the harness.
 
     `defines` are "NAME" or "NAME=value", for the model's sources. `trace` compiles the markers around the
-    nodes in, which costs time and stack: measure these on a firmware without. `mark` is for `profile`: two
-    calls around a node, which it does not count. `sanitize` is for the host.
+    nodes in, which costs time and stack: measure these on a firmware without. `sanitize` is for the host.
     """
     if sanitize and not target.is_host:
         raise Error(f"sanitizers do not exist on {target.name}", "use the target host")
-    if mark and target.is_host:
-        raise Error("the host cannot be profiled", "use a target with a board")
     folder = folder.resolve()
     compiler = compiler_version(target)
     _write_files(folder, sources, entry, target)
     jobs = _model_jobs(
         [name for name in sorted(sources) if name.endswith(".c")],
-        [*_marker_defines(trace, mark), *defines],
-        [*include_dirs, *([_port()] if trace or mark else [])],
+        [*(["PINGPONNX_TRACE"] if trace else []), *defines],
+        [*include_dirs, *([_port()] if trace else [])],
         [optimisation, *(_SANITIZE if sanitize else ("-Werror",)), *(() if target.is_host else _EVIDENCE)],
     )
-    jobs |= _harness_jobs(target, trace, mark, sanitize)
+    jobs |= _harness_jobs(target, trace, sanitize)
     _compile_all(target, folder, jobs)
     path = _link(target, folder, list(jobs), libraries, sanitize)
     if target.is_host:
         return Firmware(path, target, entry, trace, MemoryMap(), compiler)
     text = (folder / "firmware.map").read_text(encoding="utf-8")
     graphs = [*sorted((folder / "model").glob("*.ci")), *(call_graph_of(library) for library in libraries)]
-    return Firmware(path, target, entry, trace, parse_map(text), compiler, _join(graphs), mark)
+    return Firmware(path, target, entry, trace, parse_map(text), compiler, _join(graphs))
 
 
 def compile_library(
@@ -279,20 +274,14 @@ def _model_jobs(
     return {f"model/{Path(name).stem}.o": [*common, name] for name in files}
 
 
-def _marker_defines(trace: bool, mark: bool) -> list[str]:
-    """For the model: what traces also marks, so that marking alone is the special case."""
-    if trace:
-        return ["PINGPONNX_TRACE"]
-    return ["PINGPONNX_TRACE", "PINGPONNX_MARK"] if mark else []
-
-
-def _harness_jobs(target: Target, trace: bool, mark: bool, sanitize: bool) -> dict[str, list[str]]:
+def _harness_jobs(target: Target, trace: bool, sanitize: bool) -> dict[str, list[str]]:
     """Paths that start with port/ are what the memory map recognises the harness by."""
     if target.board is None:
         files, defines = ["harness", "port_host"], ["PINGPONNX_HOST"]
     else:
         files, defines = ["harness", "port_semihosting", "startup"], _counter_defines(target.board)
-    defines += [*(["PINGPONNX_TRACE"] if trace else []), *(["PINGPONNX_MARK"] if mark else [])]
+    if trace:
+        defines.append("PINGPONNX_TRACE")
     dialect = [] if target.is_host else ["-masm-syntax-unified"]
     options = [*_HARNESS_FLAGS, *dialect, *(_SANITIZE if sanitize else ()), *_defines(defines)]
     include = ["-I.", "-Iport", *_includes([_port()])]

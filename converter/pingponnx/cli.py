@@ -1,18 +1,25 @@
 """The command line; the only module that prints or exits."""
 
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from pingponnx import __version__
-from pingponnx.errors import Error, MismatchError
-
-EXIT_WORSE, EXIT_FAILED = 1, 2
+from pingponnx.arguments import options_of
+from pingponnx.errors import MismatchError
+from pingponnx.terminal import (
+    EXIT_FAILED,
+    EXIT_WORSE,
+    guarded,
+    plain,
+    print_json,
+    print_table,
+    read_json,
+    stderr,
+    yes,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="ONNX models to C for Arm Cortex-M, and proof of what that costs.",
 )
-_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 _debug = False
 
 Model = Annotated[Path, typer.Argument(help="ONNX file", show_default=False)]
@@ -53,36 +59,6 @@ def _globals(
         raise typer.Exit
 
 
-def _options(**given: Any) -> Any:
-    """Options from the command line's strings; raises Error for unknown names."""
-    from pingponnx.fixed_point import Rounding
-    from pingponnx.pipeline import Options
-    from pingponnx.select import Goal
-
-    given["goal"] = _choice(Goal, given.get("goal", "balanced"), "goal")
-    given["rounding"] = _choice(Rounding, given.get("rounding", "single"), "rounding")
-    given["input_shapes"] = dict(_shape(text) for text in given.pop("input_shapes", None) or [])
-    return Options(**given)
-
-
-def _choice(kind: Any, text: str, what: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        raise Error(f"unknown {what} {text!r}", f"choose one of: {', '.join(kind)}") from None
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, _, dims = text.rpartition("=")
-    try:
-        shape = tuple(int(d) for d in dims.replace("x", ",").split(","))
-    except ValueError:
-        shape = ()
-    if not name or not shape or min(shape) < 1:
-        raise Error(f"cannot read the input shape {text!r}", "write NAME=1,3,32,32")
-    return name, shape
-
-
 @app.command()
 def convert(
     model: Model,
@@ -102,7 +78,7 @@ def convert(
     from pingponnx import pipeline
     from pingponnx.output import write_folder
 
-    options = _options(
+    options = options_of(
         variant=variant,
         target=target,
         goal=goal,
@@ -128,7 +104,7 @@ def convert(
         if call is not None and call.fallback
     ]
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     sizes = f"arena {conversion.plan.arena:,} B, constants {constants:,} B"
     print(f"{out}: {len(conversion.sources)} files, {sizes}")
@@ -149,7 +125,7 @@ def quantize(
     from pingponnx.calibrate import Scheme
     from pingponnx.calibrate import quantize as run_quantizer
 
-    with _stderr.status("calibrating"):
+    with stderr.status("calibrating"):
         scheme = Scheme(not per_tensor, symmetric, unsigned)
         count = run_quantizer(model, out, samples, scheme)
     print(f"{out}: quantized with {count} samples")
@@ -169,7 +145,7 @@ def plan(
     """Show the memory plan of a model, strategy by strategy."""
     from pingponnx import pipeline
 
-    options = _options(
+    options = options_of(
         variant=variant,
         target=target,
         goal=goal,
@@ -199,7 +175,7 @@ def plan(
         ],
     }
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     print(f"{conversion.graph.name}: bytes of RAM, network input and output included")
     for name, size in memory.strategies.items():
@@ -207,7 +183,7 @@ def plan(
     proof = "proven optimal" if memory.proven else f"lower bound {memory.lower_bound}"
     print(f"  {'arena':<12} {memory.arena:>10}  ({proof})")
     for b in memory.blocks:
-        print(f"  {b.offset:>8} + {b.bytes:<8} nodes {b.first}..{b.last}  {_plain(b.name)}")
+        print(f"  {b.offset:>8} + {b.bytes:<8} nodes {b.first}..{b.last}  {plain(b.name)}")
 
 
 @app.command()
@@ -226,7 +202,7 @@ def verify(
     """Prove generated C against the integer reference and onnxruntime, node by node."""
     from pingponnx.reporting import verification_lines, verification_result, verify_model
 
-    options = _options(
+    options = options_of(
         variant=variant,
         target=target,
         goal=goal,
@@ -234,13 +210,13 @@ def verify(
         input_shapes=input_shape,
         cmsis_nn=cmsis_nn,
     )
-    with _stderr.status("verifying"):
+    with stderr.status("verifying"):
         graph, found = verify_model(model, options, samples, limit)
     if as_json:
-        _print_json(verification_result(graph, found))
+        print_json(verification_result(graph, found))
     else:
         for line in verification_lines(graph, found):
-            print(_plain(line))
+            print(plain(line))
     if not found.passed:
         raise typer.Exit(EXIT_WORSE)
 
@@ -255,18 +231,24 @@ def report(
     rounding: RoundingName = "single",
     samples: Samples = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="use at most this many samples")] = 10,
+    flash_model: Annotated[str | None, typer.Option("--flash-model", help="add waits for flash")] = None,
+    by: Annotated[str, typer.Option("--by", help="print model, node or function rows")] = "model",
+    board: Annotated[
+        Path | None, typer.Option("--import-board", help="CSV of node,cycles of a board")
+    ] = None,
     input_shape: InputShapes = None,
     cmsis_nn: CmsisNn = None,
     as_json: AsJson = False,
 ) -> None:
     """Build, run and compare: RAM, flash and instructions of every variant, side by side."""
+    from pingponnx.cycles import get_flash_model
     from pingponnx.output import write_folder
-    from pingponnx.report import render, summary_rows
+    from pingponnx.report import cycle_note, render, tables
     from pingponnx.report.document import to_json
-    from pingponnx.reporting import measure_all
+    from pingponnx.reporting import board_rows, measure_all
 
-    base = _options(rounding=rounding, input_shapes=input_shape, cmsis_nn=cmsis_nn)
-    goals = [_options(goal=g).goal for g in goal or ["balanced"]]
+    base = options_of(rounding=rounding, input_shapes=input_shape, cmsis_nn=cmsis_nn)
+    goals = [options_of(goal=g).goal for g in goal or ["balanced"]]
     content = measure_all(
         models,
         base,
@@ -275,13 +257,22 @@ def report(
         goals,
         samples,
         limit,
-        _stderr,
+        stderr,
+        get_flash_model(flash_model) if flash_model else None,
     )
     write_folder(out, render(content))
     if as_json:
         print(to_json(content), end="")
     else:
-        _print_table(summary_rows(content["measurements"]))
+        for title, rows in tables(content["measurements"], by):
+            if title:
+                print(plain(title))
+            print_table(rows)
+        print(cycle_note(content["measurements"]))
+        for row in board_rows(content, board) if board else ():
+            print(
+                f"{plain(row.node)}: model {row.model:,.0f}, silicon {row.silicon:,}, ratio {row.ratio:.3f}"
+            )
         print(f"report written to {out}")
     wrong = [m for m in content["measurements"] if not m["equal_to_reference"]]
     if wrong:
@@ -304,13 +295,13 @@ def check(
     from pingponnx.report.compare import DEFAULT_LIMITS, compare, parse_limit
 
     limits = dict(DEFAULT_LIMITS) | dict(parse_limit(text) for text in limit or [])
-    changes = compare(_read_json(run), _read_json(baseline), limits)
+    changes = compare(read_json(run), read_json(baseline), limits)
     worse = [c for c in changes if c.worse]
     if as_json:
-        _print_json({"worse": len(worse), "changes": [asdict(c) for c in changes]})
+        print_json({"worse": len(worse), "changes": [asdict(c) for c in changes]})
     else:
         for change in changes:
-            print(_plain(str(change)))
+            print(plain(str(change)))
         print(f"{len(worse)} worse, {len(changes) - len(worse)} other changes")
     if worse:
         raise typer.Exit(EXIT_WORSE)
@@ -332,7 +323,7 @@ def targets(targets_file: TargetsFile = None, as_json: AsJson = False) -> None:
         }
         for t in load_targets(targets_file).values()
     ]
-    _print_json(rows) if as_json else _print_table([{k: _yes(v) for k, v in row.items()} for row in rows])
+    print_json(rows) if as_json else print_table([{k: yes(v) for k, v in row.items()} for row in rows])
 
 
 @app.command()
@@ -341,7 +332,7 @@ def operators(as_json: AsJson = False) -> None:
     from pingponnx.operators import describe
 
     rows = describe()
-    _print_json(rows) if as_json else _print_table([{k: _yes(v) for k, v in row.items()} for row in rows])
+    print_json(rows) if as_json else print_table([{k: yes(v) for k, v in row.items()} for row in rows])
 
 
 @app.command()
@@ -353,7 +344,7 @@ def doctor(cmsis_nn: CmsisNn = None, as_json: AsJson = False) -> None:
 
     findings = examine(cmsis_nn)
     if as_json:
-        _print_json([asdict(f) for f in findings])
+        print_json([asdict(f) for f in findings])
     else:
         for f in findings:
             print(f"{'ok     ' if f.version else 'MISSING'} {f.name}: {f.version or f.hint}")
@@ -361,79 +352,6 @@ def doctor(cmsis_nn: CmsisNn = None, as_json: AsJson = False) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Error(f"cannot read {path}: {error.strerror}", "check the path") from error
-    except ValueError as error:
-        raise Error(f"{path} is not JSON: {error}", "give a report.json") from error
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, sort_keys=True))
-
-
-def _plain(text: str) -> str:
-    """A line without control characters: names come from strangers and must not drive the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _yes(value: Any) -> str:
-    """A table cell: yes or a dash for truth values, nothing known as a dash too."""
-    if isinstance(value, bool) or value is None:
-        return "yes" if value else "-"
-    return str(value)
-
-
-def _print_table(rows: list[dict[str, str]]) -> None:
-    """An aligned table on stdout, plain text so that it can be piped."""
-    if not rows:
-        return
-    titles = list(rows[0])
-    cells = [titles, *([_plain(row[t]) for t in titles] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
-    for line in cells:
-        padded = (_pad(cell, width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join(padded).rstrip())
-
-
-def _pad(cell: str, width: int) -> str:
-    numeric = cell[:1].isdigit() or cell[:1] in "+-" or cell == "n/a"
-    return cell.rjust(width) if numeric else cell.ljust(width)
-
-
-def guarded(run: Callable[[], None]) -> int:
-    """Run the command line; every failure becomes one clear message and an exit code."""
-    try:
-        run()
-    except MismatchError as error:
-        return _complain(error, EXIT_WORSE)
-    except Error as error:
-        return _complain(error, EXIT_FAILED)
-    except KeyboardInterrupt:
-        _stderr.print("interrupted")
-        return EXIT_FAILED
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except Exception as error:  # a bug of ours: say so, show where on request
-        if _debug:
-            raise
-        _stderr.print(f"internal error: {type(error).__name__}: {_plain(str(error))}", markup=False)
-        _stderr.print("hint: run again with --debug and report the traceback", markup=False)
-        return EXIT_FAILED
-    return 0
-
-
-def _complain(error: Error, code: int) -> int:
-    if _debug:
-        raise error
-    lines = [f"error: {error.message}"] + ([f"hint: {error.hint}"] if error.hint else [])
-    for line in "\n".join(lines).splitlines():
-        _stderr.print(_plain(line), markup=False)
-    return code
-
-
 def main() -> None:
     """Entry point of the `pingponnx` command."""
-    sys.exit(guarded(app))
+    sys.exit(guarded(app, lambda: _debug))

@@ -253,7 +253,8 @@ def _library_defines(target: Target, rounding: Rounding) -> tuple[str, ...]:
 
 def _library_key(source: CmsisSource, target: Target, defines: Sequence[str]) -> str:
     """Of everything that decides the archive's content, by value: paths and dates do not matter."""
-    headers = [p for folder in source.include_dirs for p in sorted(folder.rglob("*.h"))]
+    folders = dict.fromkeys((*source.include_dirs, *(path.parent for path in source.sources)))
+    headers = [path for folder in folders for path in sorted(folder.rglob("*.h"))]
     parts = [__version__, compiler_version(target), *target.flags, _OPTIMISATION, *defines]
     files = [path.name.encode() + b"\0" + path.read_bytes() for path in (*headers, *source.sources)]
     return _digest(*(part.encode() for part in parts), *files)

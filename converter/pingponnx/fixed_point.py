@@ -23,6 +23,7 @@ INT32_MAX = 2**31 - 1
 S8_MIN, S8_MAX = -128, 127
 _SINGLE_SHIFT = -1  # s of every scale below 0.5 under single rounding
 _MIN_SHIFT = -31  # the smallest shift CMSIS-NN takes
+_MAX_SCALE = 2.0**29  # a shift of 30, and one bit is left to round by
 
 
 class Rounding(StrEnum):
@@ -66,7 +67,7 @@ def requantizer(scale: Array | float, rounding: Rounding, *, precise: bool = Fal
 
 
 def _multiplier(scale: float) -> tuple[int, int]:
-    if not (0.0 < scale < 2.0**30):
+    if not (0.0 < scale <= _MAX_SCALE):
         raise ModelError(f"requantization scale {scale!r} is out of range", "check the model's scales")
     shift = _SINGLE_SHIFT
     while round(scale * 2.0 ** (31 - shift)) > INT32_MAX:
@@ -112,10 +113,13 @@ def clamp_s8(values: Array, low: int = S8_MIN, high: int = S8_MAX) -> NDArray[np
 def quantize_array(
     values: Array, q: Quantization, low: int = S8_MIN, high: int = S8_MAX
 ) -> NDArray[np.int64]:
-    """ONNX QuantizeLinear, per tensor: float32 division, round half to even, add the zero point, clamp."""
+    """ONNX QuantizeLinear, per tensor: float32 division, round half to even, add the zero point, clamp.
+
+    NaN becomes the smallest code, as in onnxruntime.
+    """
     with np.errstate(over="ignore"):
         scaled = np.rint(np.asarray(values, np.float32) / q.s)
-    scaled = np.nan_to_num(scaled.astype(np.float64), nan=0.0, posinf=1e9, neginf=-1e9)
+    scaled = np.nan_to_num(scaled.astype(np.float64), nan=-1e9, posinf=1e9, neginf=-1e9)
     codes: NDArray[np.int64] = np.clip(scaled + q.z, low, high).astype(np.int64)
     return codes
 

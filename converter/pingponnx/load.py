@@ -54,6 +54,9 @@ class _Builder:
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.names: set[str] = set()
+        self.taken = {value.name for value in (*model.graph.input, *model.graph.initializer)}
+        self.taken |= {name for node in model.graph.node for name in node.output}
+        self.transposed: dict[str, str] = {}
         self.problems: list[Unsupported] = []
         self.unknown: set[str] = set()
 
@@ -164,10 +167,13 @@ class _Builder:
         rank = len(node.shape())
         if op.channels_last and rank >= 3:
             to_last = (0, *range(2, rank), 1)
-            first = self._add(Transpose(to_last), f"{names[0]}@nhwc", (names[0],), f"{node.name}/in")
-            last = self._add(op, f"{used[0]}@nhwc", (first, *inputs[1:]), node.name)
+            if names[0] not in self.transposed:  # several readers share one transposed copy
+                copy, name = self._fresh(f"{names[0]}@nhwc"), self._unique(f"{node.name}/in")
+                self.transposed[names[0]] = self._add(Transpose(to_last), copy, (names[0],), name)
+            inputs = (self.transposed[names[0]], *inputs[1:])
+            last = self._add(op, self._fresh(f"{used[0]}@nhwc"), inputs, node.name)
             to_first = (0, rank - 1, *range(1, rank - 1))
-            self._add(Transpose(to_first), used[0], (last,), f"{node.name}/out")
+            self._add(Transpose(to_first), used[0], (last,), self._unique(f"{node.name}/out"))
             origin = Origin(used[0], to_last)
             self.tensors[last] = replace(self.tensors[last], origin=origin)
         else:
@@ -181,10 +187,16 @@ class _Builder:
 
     def _replacement(self, tensor: Tensor) -> str:
         """A constant that an operator made of one of its inputs (weights in its own layout)."""
-        name, number = tensor.name, 2
-        while name in self.tensors:
-            name, number = f"{tensor.name}#{number}", number + 1
+        name = self._fresh(tensor.name)
         self.tensors[name] = replace(tensor, name=name)
+        return name
+
+    def _fresh(self, wanted: str) -> str:
+        """A tensor name that the model does not use, not even further down."""
+        name, number = wanted, 2
+        while name in self.taken:
+            name, number = f"{wanted}#{number}", number + 1
+        self.taken.add(name)
         return name
 
     def _fold_constant(self, op: Operator, node: OnnxNode, inputs: tuple[str, ...], output: str) -> None:
@@ -212,9 +224,7 @@ class _Builder:
 
     def _add(self, op: Operator, output: str, inputs: tuple[str, ...], name: str) -> str:
         """Append a node and its output tensor; returns the output's name."""
-        if isinstance(op, Transpose) and output in self.tensors:
-            return output  # several readers share one transposed copy
-        sources = tuple(self.tensors[i] if i else None for i in inputs)
+        sources = tuple(_as_read(self.tensors[i]) if i else None for i in inputs)
         (shape,) = op.infer(*sources)
         x = sources[0]
         origin = None
@@ -223,8 +233,7 @@ class _Builder:
         self.tensors[output] = Tensor(
             output, shape, op.dtype(*sources), op.quantization(*sources), origin=origin
         )
-        unique = name if name in self.names and not isinstance(op, Transpose) else self._unique(name)
-        self.nodes.append(Node(unique, op, inputs, (output,)))
+        self.nodes.append(Node(name, op, inputs, (output,)))
         return output
 
     def _dequantize(self, node: OnnxNode, names: tuple[str, ...]) -> None:
@@ -254,6 +263,13 @@ class _Builder:
                 x = self.tensors.get(name)
                 if node.op.moves_data and after is not None and x is not None and x.quantization is None:
                     self.tensors[name] = replace(x, quantization=after)
+
+
+def _as_read(tensor: Tensor) -> Tensor:
+    """A quantized constant as the real numbers that its readers see."""
+    if not (tensor.constant and tensor.quantized):
+        return tensor
+    return replace(tensor, dtype=DType.F32, quantization=None)
 
 
 def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:

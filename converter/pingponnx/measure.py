@@ -11,6 +11,8 @@ from typing import Any
 from pingponnx import __version__, cmsis
 from pingponnx.accounts import account
 from pingponnx.build import Firmware
+from pingponnx.costs import Costs, costs, unavailable
+from pingponnx.cycles import FlashModel
 from pingponnx.errors import MismatchError
 from pingponnx.evaluate import evaluate
 from pingponnx.ir import Array, DType, Graph
@@ -50,35 +52,67 @@ def find_samples(path: Path) -> Path | None:
     return next((c for c in candidates if c.is_file()), None)
 
 
-def measure(what: Subject, options: Options) -> dict[str, Any]:
+def measure(what: Subject, options: Options, flash: FlashModel | None = None) -> dict[str, Any]:
     """Build, run and judge one variant on one target; the keys are those of report.json's measurements.
 
-    Raises MismatchError when the linked arena is not the planned one.
+    Raises MismatchError when prediction, link and execution disagree about memory or instructions.
     """
     conversion = convert(what.graph, options)
     with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
-        plain = firmware(conversion, Path(folder) / "plain")
-        traced = firmware(conversion, Path(folder) / "traced", trace=True)
+        plain = firmware(conversion, Path(folder))
         execution = run(plain, input_bytes(what.graph, what.samples))
-        counts = run(traced, input_bytes(what.graph, what.samples[:1]))
         accounts = None if plain.target.is_host else account(conversion, plain, execution.stack)
-    if execution.outputs[:1] != counts.outputs:
-        raise MismatchError(f"{what.graph.name}: two builds of the same C give different outputs")
+        counted = _count(what, conversion, plain, execution, flash)
     row = (
         _identity(conversion)
         | _memory(conversion, plain, execution)
         | _judgement(what, conversion, execution)
+        | (accounts.row() if accounts else {"ledger": None, "stack_bound": None})
     )
-    nodes = _nodes(conversion, counts)
-    row |= accounts.row() if accounts else {"ledger": None, "stack_bound": None}
+    nodes = _nodes(conversion, counted.nodes)
     return row | {
         "macs": sum(n["macs"] for n in nodes),
         "instructions": execution.instructions,
-        "cycles": None,
-        "cycles_model": None,
+        "cycles": counted.costs.cycles if counted.costs else None,
+        "cycles_model": counted.costs.described() if counted.costs else None,
+        "cycles_missing": counted.missing or None,
+        "functions": list(counted.costs.functions) if counted.costs else None,
         "fallbacks": [n["name"] for n in nodes if n["fallback"]],
         "nodes": nodes,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Counts by node index; `missing` says why there are no cycles."""
+
+    nodes: Mapping[int, Mapping[str, int]]
+    costs: Costs | None = None
+    missing: str = ""
+
+
+def _count(
+    what: Subject, conversion: Conversion, plain: Firmware, execution: Execution, flash: FlashModel | None
+) -> _Counted:
+    """Profile the measured firmware itself; without the profiler, count a build with markers by icount."""
+    first = input_bytes(what.graph, what.samples[:1])
+    missing = unavailable(plain)
+    if not missing:
+        found = costs(plain, first[0], flash)
+        if found.instructions != execution.instructions:
+            raise MismatchError(
+                f"{what.graph.name}: the profiler counts {found.instructions} instructions, "
+                f"QEMU's icount {execution.instructions}"
+            )
+        return _Counted(found.nodes, found)
+    if plain.target.is_host:
+        return _Counted({}, missing=missing)
+    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
+        traced = run(firmware(conversion, Path(folder), trace=True), first)
+    if execution.outputs[:1] != traced.outputs:
+        raise MismatchError(f"{what.graph.name}: two builds of the same C give different outputs")
+    counts = enumerate(traced.node_instructions or ())
+    return _Counted({index: {"instructions": count} for index, count in counts}, missing=missing)
 
 
 def _identity(conversion: Conversion) -> dict[str, Any]:
@@ -137,16 +171,17 @@ def _judgement(what: Subject, conversion: Conversion, execution: Execution) -> d
     }
 
 
-def _nodes(conversion: Conversion, counts: Execution) -> list[dict[str, Any]]:
-    instructions = counts.node_instructions
+_COUNTS = ("instructions", "cycles", "loads", "stores", "flash_bytes", "unaligned")
+
+
+def _nodes(conversion: Conversion, counts: Mapping[int, Mapping[str, int]]) -> list[dict[str, Any]]:
     return [
         {
             "name": node.name,
             "op": type(node.op).__name__,
             "kernel": call.function,
             "macs": call.macs,
-            "instructions": None if instructions is None else instructions[index],
-            "cycles": None,
+            **{key: counts.get(index, {}).get(key) for key in _COUNTS},
             "scratch": call.scratch,
             "fallback": call.fallback or None,
         }

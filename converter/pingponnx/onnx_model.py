@@ -232,7 +232,7 @@ def _fold_once(model: onnx.ModelProto) -> bool:
     rest = [n for n in graph.node if not known.issuperset(n.output) and id(n) not in sources]
     wanted = {name for node in rest for name in node.input} | {value.name for value in graph.output}
     results = sorted(name for name in known & wanted if name)
-    for name in results:
+    for name in sorted(known):
         size = int(np.prod(shapes.get(name, ()), dtype=np.float64))
         if size > _MAX_FOLDED_VALUES:
             raise ModelError(f"the constant expression {name!r} makes {size} values", "store fewer constants")
@@ -267,7 +267,12 @@ def _evaluate(model: onnx.ModelProto, nodes: list[onnx.NodeProto], results: list
         [t for t in model.graph.initializer if t.name in used],
     )
     folding = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    return list(session(folding).run(results, {}))
+    try:
+        return list(session(folding).run(results, {}))
+    except ModelError:
+        raise
+    except Exception as error:  # onnxruntime's exceptions share no useful base class
+        raise ModelError(f"a constant expression cannot be computed: {_first_line(error)}") from error
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

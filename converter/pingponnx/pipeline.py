@@ -90,7 +90,6 @@ def firmware(
     folder: Path,
     *,
     trace: bool = False,
-    mark: bool = False,
     defines: Sequence[str] = (),
     sanitize: bool = False,
 ) -> Firmware:
@@ -108,7 +107,7 @@ def firmware(
         conversion.target,
         folder,
         trace=trace,
-        mark=mark,
+        optimisation="-O1" if sanitize else "-O3",  # gcc is eight times slower with sanitizers at -O3
         defines=defines,
         include_dirs=includes,
         libraries=libraries,

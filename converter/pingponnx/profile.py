@@ -1,12 +1,18 @@
-"""Firmware + sample -> exactly what was executed, by block and node, counted by a plugin inside QEMU."""
+"""Firmware + sample -> exactly what was executed, by block and node, counted by a plugin inside QEMU.
+
+Nothing is added to the model: debug information tells to which node code of the run function belongs, and
+what it calls is counted for that node. A traced firmware tells nodes apart itself, by its markers.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from pingponnx.attribution import code_by_line
 from pingponnx.build import Firmware, execute
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.plugin import plugin
+from pingponnx.regions import regions
 from pingponnx.run import observe
 from pingponnx.targets import Board
 
@@ -17,7 +23,9 @@ OUTSIDE = 0
 """The region of everything that is not the measured run."""
 
 _LINES_LIMIT = 0xFFFE  # the plugin's slots are 16 bits
-_SYMBOLS = ("mark_start", "mark_end", "port", "stack_limit", "stack_top")
+_SYMBOLS = tuple(
+    f"pingponnx_{name}" for name in ("profiler_start", "profiler_end", "port", "stack_limit", "stack_top")
+)
 
 
 class Count(NamedTuple):
@@ -137,23 +145,31 @@ def profile(
     flash_model: FlashLines | None = None,
     timeout: float = 120,
 ) -> Profile:
-    """Count what the first sample's run executes; the firmware must have been built with mark=True.
+    """Count what the first sample's run executes.
 
     `memory` also counts loads and stores, which takes about four times as long; a flash model implies it.
     """
     board = firmware.target.board
-    if board is None or not firmware.mark:
-        raise Error("only a firmware built with mark=True can be profiled")
+    if board is None:
+        raise Error("the host cannot be profiled", "use a target with a board")
     if not samples:
         raise Error("profiling needs a sample")
-    regions = _run_region(firmware.entry.nodes) + 1
-    arguments = [f"file={str(plugin()).replace(',', ',,')}", "out=report", f"regions={regions}"]
-    arguments += _addresses(firmware, board, memory or flash_model is not None)
+    symbols, prefix, nodes = _symbols(firmware), firmware.entry.prefix, firmware.entry.nodes
+    arguments = [
+        f"file={str(plugin()).replace(',', ',,')}",
+        "out=report",
+        f"regions={_run_region(nodes) + 1}",
+    ]
+    arguments += _addresses(symbols, board, memory or flash_model is not None)
     if flash_model is not None:
         f = flash_model
         arguments.append(f"lines={f.code_lines}-{f.data_lines}-{f.line_bytes}")
-    outputs, report = observe(firmware, samples[0], ",".join(arguments), timeout=timeout)
-    return _parse(report, firmware.entry.nodes, flash_model is not None, outputs)
+    files = {}
+    if not firmware.trace:
+        files["spans"] = "".join(_spans(firmware, symbols[f"{prefix}_run"]))
+        arguments.append("spans=spans")
+    outputs, report = observe(firmware, samples[0], ",".join(arguments), files, timeout=timeout)
+    return _parse(report, nodes, flash_model is not None, outputs)
 
 
 def _run_region(nodes: int) -> int:
@@ -161,24 +177,33 @@ def _run_region(nodes: int) -> int:
     return max(nodes, 1) + 1
 
 
-def _addresses(firmware: Firmware, board: Board, memory: bool) -> Iterator[str]:
-    symbols = _symbols(firmware)
-    yield f"mark={symbols['mark_start']:x}-{symbols['mark_end']:x}"
-    yield f"port={symbols['port']:x}"
+def _addresses(symbols: Mapping[str, int], board: Board, memory: bool) -> Iterator[str]:
+    yield f"profiler={symbols[_SYMBOLS[0]]:x}-{symbols[_SYMBOLS[1]]:x}"
+    yield f"port={symbols[_SYMBOLS[2]]:x}"
     if memory:
         for name, where in (("flash", board.flash), ("ram", board.ram)):
             yield f"{name}={where.origin:x}-{where.origin + where.length:x}"
-        yield f"stack={symbols['stack_limit']:x}-{symbols['stack_top']:x}"
+        yield f"stack={symbols[_SYMBOLS[3]]:x}-{symbols[_SYMBOLS[4]]:x}"
+
+
+def _spans(firmware: Firmware, entry: int) -> Iterator[str]:
+    """Start, end and region of the run function's code; what has no known line stays with what ran before."""
+    prefix = firmware.entry.prefix
+    source = (firmware.path.parent / f"{prefix}.c").read_text(encoding="utf-8")
+    pieces = code_by_line(firmware.path, f"{prefix}.c", f"{prefix}_run")
+    for span in regions(pieces, entry, source):
+        region = _run_region(firmware.entry.nodes) if span.node is None else Profile.region(span.node)
+        yield f"{span.start:x} {span.end:x} {region}\n"
 
 
 def _symbols(firmware: Firmware) -> dict[str, int]:
-    """Addresses that the plugin has to know, by name without prefix."""
+    """Addresses by name."""
     listing = execute(["arm-none-eabi-nm", firmware.path.name], cwd=firmware.path.parent).output
     rows = [line.split() for line in listing.splitlines()]
-    found = {row[2].removeprefix("pingponnx_"): int(row[0], 16) for row in rows if len(row) == 3}
-    missing = [name for name in _SYMBOLS if name not in found]
-    if missing:
-        raise ToolchainError(f"{firmware.path.name} has no symbol pingponnx_{missing[0]}")
+    found = {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
+    for name in (*_SYMBOLS, f"{firmware.entry.prefix}_run"):
+        if name not in found:
+            raise ToolchainError(f"{firmware.path.name} has no symbol {name}")
     return found
 
 

@@ -1,6 +1,6 @@
 """What the `verify` and `report` commands do, without printing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +11,11 @@ from rich.progress import Progress
 
 from pingponnx import cmsis
 from pingponnx.build import compiler_version
+from pingponnx.cycles import BoardRow, FlashModel, import_board
 from pingponnx.errors import Error
 from pingponnx.ir import Graph
 from pingponnx.measure import (
+    Subject,
     compare_variants,
     find_samples,
     measure,
@@ -41,6 +43,7 @@ def measure_all(
     samples: Path | None,
     limit: int,
     console: Console,
+    flash: FlashModel | None = None,
 ) -> dict[str, Any]:
     """Measure every combination, two at a time, with progress on `console`; the content of report.json."""
     settings = settings_of(base, targets, variants, goals)
@@ -52,8 +55,8 @@ def measure_all(
         subjects = [subject(path, base, samples, limit) for path in models]
         jobs = [(what, options) for what in subjects for options in settings]
 
-        def one(job: Any) -> dict[str, Any]:
-            row = measure(*job)
+        def one(job: tuple[Subject, Options]) -> dict[str, Any]:
+            row = measure(job[0], job[1], flash)
             progress.advance(task)
             return row
 
@@ -62,6 +65,14 @@ def measure_all(
     gcc = compiler_version(get_target(targets[0], base.targets_file))
     library = cmsis.find(base.cmsis_nn) if "cmsis-nn" in variants else None
     return document(tool_versions(gcc, library), compare_variants(rows))
+
+
+def board_rows(content: Mapping[str, Any], path: Path) -> tuple[BoardRow, ...]:
+    """Cycles that a board counted (CSV: node, cycles) next to the modelled ones of the only measurement."""
+    if len(content["measurements"]) != 1:
+        raise Error("--import-board compares one measurement", "give one model, one --target, one --variant")
+    (row,) = content["measurements"]
+    return import_board(path, {n["name"]: n["cycles"] for n in row["nodes"] if n["cycles"] is not None})
 
 
 def verify_model(

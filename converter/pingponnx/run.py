@@ -2,7 +2,7 @@
 
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +30,8 @@ class Execution:
 
     `outputs` has one tuple per sample, in it one item per output. The counts are the first sample's: the
     instructions of the call, the bytes of stack it wrote, and with a traced firmware the instructions of
-    each node; None on the host. The stack of a traced or marked firmware is None, for the markers use it too;
-    a marked one's `instructions` include the markers, a traced one's may be off by a few per node, for the
-    markers' arguments are not always the same code.
+    each node; None on the host. The stack of a traced firmware is None, for the markers use it too, and its
+    `instructions` may be off by a few per node, for the markers' arguments are not always the same code.
     `traces` has per sample what each node wrote, as (node, bytes) in the order of execution.
     """
 
@@ -71,21 +70,28 @@ def run(
         outputs=tuple(_split_outputs(firmware.entry, outputs, len(samples))),
         instructions=result.instructions if counted else None,
         node_instructions=result.nodes[: firmware.entry.nodes] if counted and firmware.trace else None,
-        stack=result.stack if counted and not (firmware.trace or firmware.mark) else None,
+        stack=result.stack if counted and not firmware.trace else None,
         traces=tuple(_split_trace(trace)),
     )
 
 
 def observe(
-    firmware: Firmware, sample: Sequence[bytes], plugin: str, *, timeout: float = 120
+    firmware: Firmware,
+    sample: Sequence[bytes],
+    plugin: str,
+    files: Mapping[str, str],
+    *,
+    timeout: float = 120,
 ) -> tuple[tuple[bytes, ...], str]:
     """Run a sample under a plugin of QEMU: its outputs, and the text that the plugin wrote into "report".
 
-    `plugin` is -plugin's argument. Counting by -icount makes QEMU repeat parts of blocks, hence it is off.
+    `plugin` is -plugin's argument, `files` it may read. -icount makes QEMU repeat parts of blocks: it is off.
     """
     _check_samples(firmware.entry, [sample])
     with tempfile.TemporaryDirectory(prefix="pingponnx-run-") as temporary:
         folder = Path(temporary)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
         _write_input(folder, [sample], dump=False)
         _execute(firmware, folder, ("-plugin", plugin), timeout)
         outputs = (folder / "output.bin").read_bytes()

@@ -75,7 +75,7 @@ def _random(rng: np.random.Generator, graph: Graph, name: str) -> Array:
         return rng.standard_normal(shape).astype(np.float32)
     if tensor.dtype is DType.U8:
         return rng.integers(0, 256, shape).astype(np.uint8)
-    codes = rng.integers(-128, 128, shape).astype(np.int8)
+    codes = rng.integers(-128, 128, shape).astype(tensor.dtype.numpy)
     if tensor.quantization is None or tensor.origin is None or tensor.origin.name == graph.ports[name].name:
         return codes
     return dequantize_array(codes, tensor.quantization)  # ONNX's own input is float32

@@ -1,19 +1,16 @@
 /* A QEMU plugin that counts exactly what a firmware executes: per block of code and region how often it
  * ran and how often it was left by a taken branch; on demand also memory traffic and flash line misses.
  *
- * The firmware (harness.c, built with PINGPONNX_MARK) selects the region of what follows by a store to
- * port + region from code in the range `mark`. That code is not counted, nor are the calls of it.
- * Arguments, addresses in hexadecimal, ranges without their end:
- *
- *   out=FILE  regions=N  mark=LOW-HIGH  port=ADDRESS      always
- *   flash=LOW-HIGH  ram=LOW-HIGH  stack=LOW-HIGH          count memory traffic, too
- *   lines=CODE-DATA-BYTES                                 and simulate buffers of so many flash lines
- *   probe=on                                              only say that QEMU could load the plugin
+ * The firmware (port/harness.c) selects the region of what follows by a store to port + region from code
+ * in the range `profiler`, which is not counted, nor are the calls of it. Regions may also be given by
+ * address; what such code calls is counted for the same region. For the arguments see arguments.h.
  *
  * The file is text for profile.py. Its last line is "end": without it, it is not complete.
  */
+#include "arguments.h"
 #include "line_buffer.h"
 #include "qemu_plugin.h"
+#include "thumb.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,33 +20,41 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = PINGPONNX_QEMU_PLUGIN_API;
 
-struct range {
-    uint32_t low, size;
-};
+enum { OUTSIDE = 0 };
+#define INHERITED UINT32_MAX /* the region of the code that was executed before */
 
-static const char *output;
-static uint32_t regions;
-static struct range mark, port, flash, ram, stack;
+static struct arguments arguments;
 
-static bool contains(struct range range, uint32_t address) {
-    return address - range.low < range.size;
+static struct span {
+    struct range range;
+    uint32_t region;
+} *spans;
+static size_t span_count;
+
+static _Noreturn void fail(const char *what) {
+    fprintf(stderr, "pingponnx profile: %s\n", what);
+    _exit(1);
 }
 
 static void *allocate(size_t count, size_t size) {
     void *const block = calloc(count, size);
     if (block == NULL) {
-        fputs("pingponnx profile: out of memory\n", stderr);
-        _exit(1);
+        fail("out of memory");
     }
     return block;
 }
 
 /* ------------------------------------------------------------------------------------------ blocks */
 
-struct block {
-    struct block *next;
+struct code {
     uint32_t start, bytes, instructions;
     uint32_t following; /* where execution goes on if no branch is taken */
+    uint32_t region;    /* that it selects, or INHERITED */
+};
+
+struct block {
+    struct block *next;
+    struct code code;
     struct count {
         uint64_t executed, taken;
     } counts[]; /* by region */
@@ -59,19 +64,16 @@ enum { BUCKETS = 1 << 14 };
 static struct block *blocks[BUCKETS];
 
 /* QEMU may translate a block more than once, and cut it differently. */
-static struct block *block_of(uint32_t start, uint32_t bytes, uint32_t instructions, uint32_t following) {
-    struct block **const bucket = &blocks[(start >> 1) % BUCKETS];
+static struct block *block_of(const struct code *code) {
+    struct block **const bucket = &blocks[(code->start >> 1) % BUCKETS];
     for (struct block *b = *bucket; b != NULL; b = b->next) {
-        if (b->start == start && b->bytes == bytes && b->following == following) {
+        if (memcmp(&b->code, code, sizeof *code) == 0) {
             return b;
         }
     }
-    struct block *const b = allocate(1u, sizeof *b + regions * sizeof b->counts[0]);
+    struct block *const b = allocate(1u, sizeof *b + arguments.regions * sizeof b->counts[0]);
     b->next = *bucket;
-    b->start = start;
-    b->bytes = bytes;
-    b->instructions = instructions;
-    b->following = following;
+    b->code = *code;
     *bucket = b;
     return b;
 }
@@ -86,7 +88,7 @@ struct accesses {
 };
 
 struct traffic {
-    struct accesses loads[RANGES], stores[RANGES];
+    struct accesses accesses[RANGES][2]; /* loads, stores */
     uint64_t unaligned, code_misses, data_misses;
     uint32_t deepest; /* the lowest address stored to in the stack's range */
 };
@@ -94,99 +96,89 @@ struct traffic {
 static struct line_buffer code_lines, data_lines; /* of flash; without capacity they do not exist */
 static unsigned line_shift;
 
-static uint32_t region;         /* of what runs now */
-static struct traffic *traffic; /* by region; NULL if it is not counted */
-static struct traffic *current; /* that of `region` */
-static uint32_t bottom;         /* the stack pointer when the model was called */
-static bool bottom_known;
+static uint32_t region;                   /* of what runs now */
+static struct traffic *traffic, *current; /* by region, and that of `region`; NULL if not counted */
+static uint32_t last_load, bottom;        /* `bottom`: the stack pointer when the model was called */
 
 static uint32_t expected; /* where the last block continues unless a branch was taken */
-static uint64_t nowhere;
-static uint64_t *last_taken = &nowhere;
-static struct block *last_fetched;
+static uint64_t nowhere, *last_taken = &nowhere;
+static const struct block *last_fetched;
 
-static uint32_t line_of(uint32_t address) {
-    return (address >> line_shift) - (flash.low >> line_shift);
+static void select_region(uint32_t selected) {
+    region = selected;
+    current = traffic == NULL ? NULL : &traffic[selected];
 }
 
 static void on_block(unsigned cpu, void *data) {
     (void)cpu;
     struct block *const b = data;
-    if (b->start != expected) {
+    if (b->code.region != INHERITED && region != OUTSIDE) {
+        select_region(b->code.region);
+    }
+    if (b->code.start != expected) {
         ++*last_taken;
     }
     struct count *const count = &b->counts[region];
     count->executed++;
     last_taken = &count->taken;
-    expected = b->following;
+    expected = b->code.following;
+}
+
+static uint32_t line_of(uint32_t address) {
+    return (address >> line_shift) - (arguments.flash.low >> line_shift);
 }
 
 /* A block that fits and is run again finds its lines, and leaves them in the order they were in. */
 static void on_block_fetching(unsigned cpu, void *data) {
     on_block(cpu, data);
-    struct block *const b = data;
-    if (b == last_fetched || b->bytes == 0u || !contains(flash, b->start)) {
+    const struct block *const b = data;
+    if (b == last_fetched || b->code.bytes == 0u || !contains(arguments.flash, b->code.start)) {
         return;
     }
-    const uint32_t first = line_of(b->start), last = line_of(b->start + b->bytes - 1u);
+    const uint32_t first = line_of(b->code.start), last = line_of(b->code.start + b->code.bytes - 1u);
     for (uint32_t line = first; line <= last; line++) {
         current->code_misses += use_line(&code_lines, line);
     }
     last_fetched = last - first < code_lines.capacity ? b : NULL;
 }
 
-static inline struct accesses *add(struct accesses *ranges, uint32_t address, unsigned shift) {
-    struct accesses *const a = &ranges[contains(ram, address)     ? RAM
-                                       : contains(flash, address) ? FLASH
-                                                                  : OTHER];
-    a->count += shift > 2u ? 1u << (shift - 2u) : 1u;
-    a->bytes += 1u << shift;
-    const uint32_t mask = shift > 2u ? 3u : (1u << shift) - 1u;
-    current->unaligned += (address & mask) != 0u ? 1u : 0u;
-    return a;
-}
-
-static void on_load(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t where, void *data) {
+static void on_access(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t where, void *data) {
     (void)cpu;
     (void)data;
     const uint32_t address = (uint32_t)where;
-    const struct accesses *const a = add(current->loads, address, qemu_plugin_mem_size_shift(info));
-    if (data_lines.capacity != 0u && a == &current->loads[FLASH]) {
+    const unsigned shift = qemu_plugin_mem_size_shift(info);
+    const bool is_store = qemu_plugin_mem_is_store(info);
+    const unsigned range = contains(arguments.ram, address)     ? RAM
+                           : contains(arguments.flash, address) ? FLASH
+                                                                : OTHER;
+    struct accesses *const a = &current->accesses[range][is_store ? 1 : 0];
+    a->count += shift > 2u ? 1u << (shift - 2u) : 1u;
+    a->bytes += 1u << shift;
+    if ((address & (shift > 2u ? 3u : (1u << shift) - 1u)) != 0u) {
+        current->unaligned++;
+    }
+    if (is_store && address < current->deepest && contains(arguments.stack, address)) {
+        current->deepest = address;
+    }
+    if (range == FLASH && !is_store && data_lines.capacity != 0u) {
         current->data_misses += use_line(&data_lines, line_of(address));
     }
 }
 
-static void on_store(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t where, void *data) {
+/* The harness selects the regions; before it calls the model, it loads from where its stack pointer is. */
+static void on_profiler_access(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t where, void *data) {
     (void)cpu;
     (void)data;
     const uint32_t address = (uint32_t)where;
-    (void)add(current->stores, address, qemu_plugin_mem_size_shift(info));
-    if (address < current->deepest && contains(stack, address)) {
-        current->deepest = address;
-    }
-}
-
-/* The code in `mark` selects regions, and before it calls the model pushes registers. */
-static void on_mark(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t where, void *data) {
-    (void)cpu;
-    (void)info;
-    (void)data;
-    const uint32_t address = (uint32_t)where;
-    if (contains(port, address)) {
-        region = address - port.low;
-        current = traffic == NULL ? NULL : &traffic[region];
-        bottom_known = region != 0u;
-    } else if (region == 0u && contains(stack, address) && (!bottom_known || address < bottom)) {
-        bottom = address;
-        bottom_known = true;
+    if (!qemu_plugin_mem_is_store(info)) {
+        last_load = contains(arguments.stack, address) ? address : last_load;
+    } else if (contains(arguments.port, address)) {
+        bottom = region == OUTSIDE && address != arguments.port.low ? last_load : bottom;
+        select_region(address - arguments.port.low);
     }
 }
 
 /* ------------------------------------------------------------------------------------- translation */
-
-struct opcode {
-    uint32_t first, second; /* halfwords */
-};
 
 static struct opcode opcode_of(const struct qemu_plugin_insn *instruction) {
     uint8_t copy[4] = {0};
@@ -197,55 +189,75 @@ static struct opcode opcode_of(const struct qemu_plugin_insn *instruction) {
     const uint8_t *const bytes = qemu_plugin_insn_data(instruction);
     (void)copy;
 #endif
-    const struct opcode narrow = {bytes[0] | (uint32_t)bytes[1] << 8, 0u};
-    if (narrow.first < 0xE800u) {
-        return narrow;
-    }
-    return (struct opcode){narrow.first, bytes[2] | (uint32_t)bytes[3] << 8};
+    const uint32_t first = bytes[0] | (uint32_t)bytes[1] << 8;
+    return (struct opcode){first, is_wide(first) ? bytes[2] | (uint32_t)bytes[3] << 8 : 0u};
 }
 
-/* Not qemu_plugin_insn_size: QEMU 7.2 gets it wrong before an instruction that straddles a page. */
-static uint32_t size_of(struct opcode opcode) {
-    return opcode.first < 0xE800u ? 2u : 4u;
+static int compare_span(const void *key, const void *element) {
+    const uint32_t address = *(const uint32_t *)key;
+    const struct range range = ((const struct span *)element)->range;
+    return address < range.low ? -1 : contains(range, address) ? 0 : 1;
 }
 
-/* Whether it is a BL (encoding T1) of the code in `mark`. */
-static bool calls_mark(struct opcode opcode, uint32_t address) {
-    if ((opcode.first & 0xF800u) != 0xF000u || (opcode.second & 0xD000u) != 0xD000u) {
-        return false;
+static uint32_t region_of(uint32_t address) {
+    if (span_count == 0u) {
+        return INHERITED;
     }
-    const uint32_t sign = opcode.first >> 10 & 1u;
-    const uint32_t i1 = (opcode.second >> 13 & 1u) ^ sign ^ 1u;
-    const uint32_t i2 = (opcode.second >> 11 & 1u) ^ sign ^ 1u;
-    uint32_t offset = (opcode.first & 0x3FFu) << 12 | (opcode.second & 0x7FFu) << 1;
-    offset |= i1 << 23 | i2 << 22 | (sign != 0u ? 0xFF000000u : 0u);
-    return contains(mark, address + 4u + offset);
+    const struct span *const span = bsearch(&address, spans, span_count, sizeof spans[0], compare_span);
+    return span == NULL ? INHERITED : span->region;
+}
+
+static void count_block(struct qemu_plugin_tb *tb, struct qemu_plugin_insn *first, const struct code *code) {
+    struct block *const b = block_of(code);
+    const qemu_plugin_vcpu_udata_cb callback = code_lines.capacity != 0u ? on_block_fetching : on_block;
+    if (code->start == (uint32_t)qemu_plugin_tb_vaddr(tb)) {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, callback, QEMU_PLUGIN_CB_NO_REGS, b);
+    } else {
+        qemu_plugin_register_vcpu_insn_exec_cb(first, callback, QEMU_PLUGIN_CB_NO_REGS, b);
+    }
+}
+
+/* A block of QEMU's is divided where the region changes, and counted without a call of the profiler's code
+ * at its end. Sizes are not from qemu_plugin_insn_size: QEMU 7.2 gets it wrong before an instruction that
+ * straddles a page. */
+static void translate_counted(struct qemu_plugin_tb *tb) {
+    const size_t count = qemu_plugin_tb_n_insns(tb);
+    struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0u);
+    const uint32_t start = (uint32_t)qemu_plugin_tb_vaddr(tb);
+    struct code code = {.start = start, .following = start, .region = region_of(start)};
+    for (size_t i = 0u; i < count; i++) {
+        struct qemu_plugin_insn *const instruction = qemu_plugin_tb_get_insn(tb, i);
+        const uint32_t address = (uint32_t)qemu_plugin_insn_vaddr(instruction);
+        const uint32_t selected = region_of(address);
+        if (selected != INHERITED && selected != code.region) {
+            if (i != 0u) {
+                count_block(tb, first, &code);
+            }
+            first = instruction;
+            code = (struct code){.start = address, .following = address, .region = selected};
+        }
+        if (traffic != NULL) {
+            qemu_plugin_register_vcpu_mem_cb(instruction, on_access, QEMU_PLUGIN_CB_NO_REGS,
+                                             QEMU_PLUGIN_MEM_RW, NULL);
+        }
+        const struct opcode opcode = opcode_of(instruction);
+        code.following += is_wide(opcode.first) ? 4u : 2u;
+        if (!is_call(opcode) || !contains(arguments.profiler, call_target(opcode, address))) {
+            code.bytes = code.following - code.start;
+            code.instructions++;
+        }
+    }
+    count_block(tb, first, &code);
 }
 
 static void translate(struct qemu_plugin_tb *tb) {
-    const uint32_t start = (uint32_t)qemu_plugin_tb_vaddr(tb);
-    const uint32_t instructions = (uint32_t)qemu_plugin_tb_n_insns(tb);
-    const bool counted = !contains(mark, start);
-    uint32_t bytes = 0u, calls = 0u;
-    for (uint32_t i = 0u; i < instructions; i++) {
-        struct qemu_plugin_insn *const instruction = qemu_plugin_tb_get_insn(tb, i);
-        if (!counted) {
-            qemu_plugin_register_vcpu_mem_cb(instruction, on_mark, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W,
-                                             NULL);
-        } else if (traffic != NULL) {
-            qemu_plugin_register_vcpu_mem_cb(instruction, on_load, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_R,
-                                             NULL);
-            qemu_plugin_register_vcpu_mem_cb(instruction, on_store, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W,
-                                             NULL);
-        }
-        const struct opcode opcode = opcode_of(instruction);
-        calls = calls_mark(opcode, (uint32_t)qemu_plugin_insn_vaddr(instruction)) ? 1u : 0u;
-        bytes += size_of(opcode);
+    if (!contains(arguments.profiler, (uint32_t)qemu_plugin_tb_vaddr(tb))) {
+        translate_counted(tb);
+        return;
     }
-    if (counted) { /* without the call of a marker at its end */
-        struct block *const b = block_of(start, bytes - 4u * calls, instructions - calls, start + bytes);
-        qemu_plugin_register_vcpu_tb_exec_cb(tb, code_lines.capacity != 0u ? on_block_fetching : on_block,
-                                             QEMU_PLUGIN_CB_NO_REGS, b);
+    for (size_t i = 0u; i < qemu_plugin_tb_n_insns(tb); i++) {
+        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_profiler_access,
+                                         QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
     }
 }
 
@@ -264,14 +276,15 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
 /* ----------------------------------------------------------------------------------- start and end */
 
 static void write_block(FILE *file, const struct block *b) {
-    if (b->instructions == 0u) {
+    if (b->code.instructions == 0u) {
         return;
     }
-    fprintf(file, "block %" PRIx32 " %" PRIu32 " %" PRIu32 "\n", b->start, b->instructions, b->bytes);
-    for (uint32_t r = 0u; r < regions; r++) {
-        if (b->counts[r].executed != 0u) {
-            fprintf(file, "count %" PRIu32 " %" PRIu64 " %" PRIu64 "\n", r, b->counts[r].executed,
-                    b->counts[r].taken);
+    fprintf(file, "block %" PRIx32 " %" PRIu32 " %" PRIu32 "\n", b->code.start, b->code.instructions,
+            b->code.bytes);
+    for (uint32_t r = 0u; r < arguments.regions; r++) {
+        const struct count c = b->counts[r];
+        if (c.executed != 0u) {
+            fprintf(file, "count %" PRIu32 " %" PRIu64 " %" PRIu64 "\n", r, c.executed, c.taken);
         }
     }
 }
@@ -281,108 +294,97 @@ static void write_traffic(FILE *file, uint32_t r) {
     const uint32_t depth = t->deepest < bottom ? bottom - (t->deepest & ~3u) : 0u;
     fprintf(file, "traffic %" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64, r, depth, t->unaligned,
             t->code_misses, t->data_misses);
-    for (unsigned i = 0u; i < RANGES; i++) {
-        fprintf(file, " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, t->loads[i].count, t->loads[i].bytes,
-                t->stores[i].count, t->stores[i].bytes);
+    const struct accesses *const all = t->accesses[0];
+    for (unsigned i = 0u; i < 2u * RANGES; i++) {
+        fprintf(file, " %" PRIu64 " %" PRIu64, all[i].count, all[i].bytes);
     }
     fputc('\n', file);
 }
 
-/* The C library's atexit calls it: QEMU's own changed its interface. */
+/* Called by the C library's atexit: QEMU's own changed its interface. */
 static void finish(void) {
-    FILE *const file = fopen(output, "w");
+    FILE *const file = fopen(arguments.out, "w");
     if (file == NULL) {
-        perror(output);
-        return;
+        fail("cannot write its file");
     }
     for (unsigned i = 0u; i < BUCKETS; i++) {
         for (const struct block *b = blocks[i]; b != NULL; b = b->next) {
             write_block(file, b);
         }
     }
-    for (uint32_t r = 0u; traffic != NULL && r < regions; r++) {
+    for (uint32_t r = 0u; traffic != NULL && r < arguments.regions; r++) {
         write_traffic(file, r);
     }
     fputs("end\n", file);
     if (fclose(file) != 0) {
-        perror(output);
+        fail("cannot write its file");
     }
 }
 
-static void make_buffer(struct line_buffer *buffer) {
-    if (buffer->capacity != 0u) {
-        buffer->slot_of = allocate((flash.size >> line_shift) + 2u, sizeof buffer->slot_of[0]);
-        buffer->slots = allocate(buffer->capacity + 1u, sizeof buffer->slots[0]);
+/* Sorted by address, not overlapping. */
+static void read_spans(void) {
+    FILE *const file = fopen(arguments.spans, "r");
+    if (file == NULL) {
+        fail("cannot read the spans");
     }
-}
-
-static struct range read_range(const char *text) {
-    char *end;
-    const uint32_t low = (uint32_t)strtoul(text, &end, 16);
-    return (struct range){low, *end == '-' ? (uint32_t)strtoul(end + 1, NULL, 16) - low : 0u};
-}
-
-static void read_lines(const char *text) {
-    char *end;
-    code_lines.capacity = (uint32_t)strtoul(text, &end, 10);
-    data_lines.capacity = (uint32_t)strtoul(*end == '-' ? end + 1 : end, &end, 10);
-    for (unsigned long bytes = strtoul(*end == '-' ? end + 1 : end, NULL, 10); bytes > 1u; bytes /= 2u) {
-        line_shift++;
+    size_t capacity = 0u;
+    uint32_t low, high, selected;
+    while (fscanf(file, "%" SCNx32 " %" SCNx32 " %" SCNu32, &low, &high, &selected) == 3) {
+        if (span_count == capacity) {
+            capacity = capacity == 0u ? 64u : 2u * capacity;
+            spans = realloc(spans, capacity * sizeof spans[0]);
+            if (spans == NULL) {
+                fail("out of memory");
+            }
+        }
+        spans[span_count++] = (struct span){{low, high - low}, selected};
     }
+    (void)fclose(file);
 }
 
-static bool read_argument(const char *argument) {
-    static const struct {
-        const char *name;
-        struct range *range;
-    } ranges[] = {{"mark=", &mark}, {"port=", &port}, {"flash=", &flash}, {"ram=", &ram}, {"stack=", &stack}};
-    const char *const value = strchr(argument, '=') + 1;
-    for (unsigned i = 0u; i < sizeof ranges / sizeof ranges[0]; i++) {
-        if (strncmp(argument, ranges[i].name, strlen(ranges[i].name)) == 0) {
-            *ranges[i].range = read_range(value);
-            return true;
+static void make_buffer(struct line_buffer *buffer, uint32_t capacity) {
+    buffer->capacity = capacity;
+    buffer->slot_of = allocate((arguments.flash.size >> line_shift) + 2u, sizeof buffer->slot_of[0]);
+    buffer->slots = allocate(capacity + 1u, sizeof buffer->slots[0]);
+}
+
+static void prepare(void) {
+    arguments.port.size = arguments.regions;
+    if (arguments.spans != NULL) {
+        read_spans();
+    }
+    if (arguments.ram.size != 0u) {
+        traffic = allocate(arguments.regions, sizeof traffic[0]);
+        for (uint32_t r = 0u; r < arguments.regions; r++) {
+            traffic[r].deepest = UINT32_MAX;
         }
     }
-    if (strncmp(argument, "out=", 4) == 0) {
-        output = strdup(value);
-    } else if (strncmp(argument, "regions=", 8) == 0) {
-        regions = (uint32_t)strtoul(value, NULL, 10);
-    } else if (strncmp(argument, "lines=", 6) == 0) {
-        read_lines(value);
-    } else {
-        return false;
+    if (traffic != NULL && arguments.line_bytes != 0u) {
+        while (arguments.line_bytes >> (line_shift + 1u) != 0u) {
+            line_shift++;
+        }
+        make_buffer(&code_lines, arguments.code_lines);
+        make_buffer(&data_lines, arguments.data_lines);
     }
-    return true;
+    select_region(OUTSIDE);
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
-    if (strcmp(info->target_name, "arm") != 0) {
-        return 1;
-    }
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "probe=on") == 0) {
-            printf("pingponnx profile: QEMU's plugin interface %d\n", info->version.cur);
-            fflush(stdout);
-            _exit(0);
-        }
-        if (strchr(argv[i], '=') == NULL || !read_argument(argv[i])) {
+        if (!read_argument(&arguments, argv[i])) {
             fprintf(stderr, "pingponnx profile: unknown argument %s\n", argv[i]);
             return 1;
         }
     }
-    port.size = regions;
-    if (output == NULL || regions == 0u) {
+    if (arguments.probe) {
+        printf("pingponnx profile: QEMU's plugin interface %d\n", info->version.cur);
+        (void)fflush(stdout);
+        _exit(0);
+    }
+    if (arguments.out == NULL || arguments.regions == 0u || strcmp(info->target_name, "arm") != 0) {
         return 1;
     }
-    if (ram.size != 0u) {
-        traffic = allocate(regions, sizeof traffic[0]);
-        current = &traffic[0];
-        for (uint32_t r = 0u; r < regions; r++) {
-            traffic[r].deepest = UINT32_MAX;
-        }
-        make_buffer(&code_lines);
-        make_buffer(&data_lines);
-    }
+    prepare();
 #if PINGPONNX_QEMU_PLUGIN_API >= 7
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, NULL);
 #else

@@ -38,7 +38,8 @@ typedef struct {
 } qemu_info_t;
 
 enum { QEMU_PLUGIN_CB_NO_REGS = 0 };
-enum { QEMU_PLUGIN_MEM_R = 1, QEMU_PLUGIN_MEM_W = 2 };
+/* Both: QEMU 7.2 mistakes loads for stores where only one kind is asked for. */
+enum { QEMU_PLUGIN_MEM_RW = 3 };
 
 typedef void (*qemu_plugin_vcpu_udata_cb)(unsigned cpu, void *data);
 typedef void (*qemu_plugin_vcpu_mem_cb)(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t address,
@@ -62,6 +63,8 @@ void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, qemu_plugin_vcpu
 /* `flags` and `access` are enumerations in QEMU, which are passed like an int. */
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block, qemu_plugin_vcpu_udata_cb callback,
                                           int flags, void *data);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *instruction,
+                                            qemu_plugin_vcpu_udata_cb callback, int flags, void *data);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *instruction, qemu_plugin_vcpu_mem_cb callback,
                                       int flags, int access, void *data);
 
@@ -76,5 +79,6 @@ const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *instruction);
 #endif
 
 unsigned qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t info);
+bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
 
 #endif

@@ -148,18 +148,19 @@ static void paint_arena(void) {
 static uint64_t counted;
 static instant resumed;
 
-/* With PINGPONNX_MARK a store to pingponnx_port selects the region that a profiler (plugin/profile.c) counts
- * what follows for: 0 outside the model's run, node + 1, and REGION_RUN for what of the run is no node's.
- * The profiler does not count the functions in MARKER. */
+/* A profiler (plugin/profile.c) counts what follows a store to pingponnx_port[region] for that region:
+ * 0 outside the measured run, node + 1, and REGION_RUN for what in the run belongs to no node. Without
+ * markers in the model it tells nodes apart by the addresses of their code. Functions in PROFILER it does
+ * not count. */
 #define REGION_RUN (PINGPONNX_NODES + 1u)
 
-#ifdef PINGPONNX_MARK
-volatile uint8_t pingponnx_port[PINGPONNX_NODES + 2u];
-#define MARKER __attribute__((noipa, section(".pingponnx_mark")))
-#define SELECT_REGION(region) ((void)(pingponnx_port[region] = 0u))
-#else
-#define MARKER
+#ifdef PINGPONNX_HOST
+#define PROFILER
 #define SELECT_REGION(region) ((void)0)
+#else
+volatile uint8_t pingponnx_port[PINGPONNX_NODES + 2u];
+#define PROFILER __attribute__((noipa, section(".pingponnx_profiler")))
+#define SELECT_REGION(region) ((void)(pingponnx_port[region] = 0u))
 #endif
 
 #ifdef PINGPONNX_TRACE
@@ -174,7 +175,7 @@ static struct {
     int dumping, file;  /* FLAG_DUMP; trace.bin */
 } trace;
 
-MARKER void pingponnx_node_begin(unsigned node) {
+PROFILER void pingponnx_node_begin(unsigned node) {
     const instant paused = now();
     counted += instructions_between(resumed, paused);
     trace.node = node;
@@ -183,7 +184,7 @@ MARKER void pingponnx_node_begin(unsigned node) {
     resumed = now();
 }
 
-MARKER void pingponnx_node_stop(void) {
+PROFILER void pingponnx_node_stop(void) {
     trace.stopped = now();
     SELECT_REGION(REGION_RUN);
 }
@@ -202,35 +203,6 @@ void pingponnx_node_end(unsigned node, const void *data, unsigned bytes) {
     resumed = now();
 }
 
-#elif defined(PINGPONNX_MARK)
-
-MARKER void pingponnx_node_begin(unsigned node) {
-    SELECT_REGION(node + 1u);
-}
-
-MARKER void pingponnx_node_stop(void) {
-    SELECT_REGION(REGION_RUN);
-}
-
-#endif
-
-#ifdef PINGPONNX_MARK
-
-static uint32_t run_region; /* of the call: 0 while calibrating */
-
-MARKER static int call_model(model_function function) {
-    SELECT_REGION(run_region);
-    const int returned = function(ARENA);
-    SELECT_REGION(0u);
-    return returned;
-}
-
-#else
-
-static inline int call_model(model_function function) {
-    return function(ARENA);
-}
-
 #endif
 
 /* ------------------------------------------------------------------------------------ one measured call */
@@ -239,17 +211,19 @@ static inline int call_model(model_function function) {
 
 static int measured_call(model_function function) {
     resumed = now();
-    const int returned = call_model(function);
+    const int returned = function(ARENA);
     counted += instructions_between(resumed, now());
     return returned;
 }
 
 #else
 
+static uint32_t run_region; /* REGION_RUN, but 0 while calibrating */
+
 /* Runs the function on a painted stack; leaves the instructions of the call in `counted`, the harness's
  * own constant share included, and the bytes below this frame that the function wrote in result.stack.
  * Painting is one statement of assembly because it has to reach exactly down from the stack pointer. */
-__attribute__((noipa)) static int measured_call(model_function function) {
+PROFILER static int measured_call(model_function function) {
     uint32_t *position = pingponnx_stack_limit;
     __asm volatile("b 2f\n"
                    "1: str %1, [%0]\n\t"
@@ -261,9 +235,12 @@ __attribute__((noipa)) static int measured_call(model_function function) {
                    : "cc", "memory");
     const uint32_t *const frame = position;
     counted = 0u;
+    (void)*(const volatile uint32_t *)frame; /* this address is the stack pointer, the profiler notes */
+    SELECT_REGION(run_region);
     resumed = now();
-    const int returned = call_model(function);
+    const int returned = function(ARENA);
     const instant paused = now();
+    SELECT_REGION(0u);
     counted += instructions_between(resumed, paused);
     const uint32_t *deepest = pingponnx_stack_limit;
     while (deepest < frame && *(const volatile uint32_t *)deepest == STACK_PAINT) {
@@ -345,7 +322,7 @@ static int run_first(void) {
 #ifdef PINGPONNX_TRACE
     trace.counting = 1;
 #endif
-#ifdef PINGPONNX_MARK
+#ifndef PINGPONNX_HOST
     run_region = REGION_RUN;
 #endif
     const int returned = measured_call(PINGPONNX_RUN);

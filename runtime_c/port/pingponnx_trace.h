@@ -1,5 +1,4 @@
 /* The markers around every node of a generated model, with -DPINGPONNX_TRACE; implemented by harness.c.
- * With -DPINGPONNX_MARK as well, they only say where nodes begin and end, and cost least.
  *
  * A node's instructions are counted from the return of pingponnx_node_begin to the call of
  * pingponnx_node_stop. The latter has no arguments on purpose: nothing has to be computed for it, so that
@@ -13,14 +12,10 @@ void pingponnx_node_stop(void);
 void pingponnx_node_end(unsigned node, const void *data, unsigned bytes);
 
 #define PINGPONNX_NODE_BEGIN(node) pingponnx_node_begin(node)
-#if defined(PINGPONNX_MARK)
-#define PINGPONNX_NODE_END(node, data, bytes) pingponnx_node_stop()
-#else
 #define PINGPONNX_NODE_END(node, data, bytes)                                                                \
     do {                                                                                                     \
         pingponnx_node_stop();                                                                               \
         pingponnx_node_end(node, data, bytes);                                                               \
     } while (0)
-#endif
 
 #endif

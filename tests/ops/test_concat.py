@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support import Case, check_c, check_permutations, make_case, quantization, read_node
 
+from models import assert_proven, make_model, make_node, normal, ops, save
 from pingponnx.errors import UnsupportedError
 from pingponnx.ops.concat import Concat
 
@@ -83,3 +84,23 @@ def test_integer_needs_equal_quantization() -> None:
 def test_unsupported() -> None:
     with pytest.raises(UnsupportedError):
         Concat.from_onnx(read_node("Concat", np.zeros((2, 2), np.float32), axis=2))
+
+
+def test_constants_of_other_quantization_are_made_at_conversion(tmp_path: Path) -> None:
+    """Only the activation needs a lookup at run time, and only once although it is named twice."""
+    rng = np.random.default_rng(5)
+    constants = {
+        "c": rng.integers(-128, 128, (2, 4)).astype(np.int8),
+        "f": rng.normal(size=(1, 4)).astype(np.float32),
+        **{name: np.float32(v) for name, v in (("cs", 0.031), ("s", 0.05), ("t", 0.3))},
+        "z": np.int8(3),
+    }
+    nodes = [
+        make_node("DequantizeLinear", ["x", "s", "z"], "x_real"),
+        make_node("DequantizeLinear", ["c", "cs", "z"], "c_real"),
+        make_node("Concat", ["c_real", "x_real", "f", "x_real"], "joined", axis=0),
+        make_node("QuantizeLinear", ["joined", "t", "z"], "y"),
+    ]
+    model = make_model(nodes, {"x": (3, 4)}, ["y"], constants, dtype=3)
+    assert ops(normal(model, tmp_path)) == ["Requantize", "Concat"]
+    assert_proven(save(model, tmp_path / "model.onnx"))

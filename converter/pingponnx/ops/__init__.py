@@ -154,12 +154,11 @@ class Operator(ABC):
 
     def dtype(self, *inputs: Tensor | None) -> DType:
         """Element type of the output before quantization folding."""
-        assert inputs[0] is not None
-        return inputs[0].dtype
+        return _leading(inputs).dtype
 
     def quantization(self, *inputs: Tensor | None) -> Quantization | None:
         """Quantization of the output that follows from the inputs alone."""
-        return inputs[0].quantization if inputs[0] is not None and self.moves_data else None
+        return _leading(inputs).quantization if self.moves_data else None
 
     def integer(self, site: Site) -> str:
         """Why this node cannot run on int8 tensors of this site; empty when it can."""
@@ -180,6 +179,11 @@ class Operator(ABC):
     def macs(self, site: Site) -> int:
         """Multiply-accumulates, padding taps included."""
         return 0
+
+
+def _leading(inputs: Sequence[Tensor | None]) -> Tensor:
+    """The first activation: a quantized constant in front of it will be read as real numbers."""
+    return next(t for t in (*(t for t in inputs if t and not t.constant), *inputs) if t is not None)
 
 
 def operator(*op_types: str) -> Callable[[type[Operator]], type[Operator]]:
@@ -210,3 +214,9 @@ def fallback(call: Call, reason: str) -> Call:
 def keep(count: int) -> tuple[int, ...]:
     """The indices of the first `count` inputs."""
     return tuple(range(count))
+
+
+def clip_twice(bounds: tuple[float, float], low: float, high: float) -> tuple[float, float]:
+    """The bounds of clip(*bounds) followed by min(max(x, low), high): the second clip moves the first's."""
+    first, last = (min(max(bound, low), high) for bound in bounds)
+    return first, last

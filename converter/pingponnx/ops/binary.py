@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from pingponnx.calls import Call, Input, Output, Scalar, Struct
-from pingponnx.fixed_point import Requantizer, clamp_s8, requantizer
+from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, clamp_s8, requantizer
 from pingponnx.ir import Array, Shape, Tensor
-from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
+from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, keep, operator
 from pingponnx.ops.linear import clamp_bounds
 
 _RANK = 4
@@ -57,15 +57,20 @@ class Binary(Operator):
         return (tuple(np.broadcast_shapes(a.shape, b.shape)),)
 
     def integer(self, site: Site) -> str:
-        return (
-            "" if all(x is not None and x.quantized for x in site.inputs) else "an operand is not quantized"
-        )
+        tensors = [*site.inputs, site.y]
+        if any(t is None or t.quantization is None or not t.quantization.per_tensor for t in tensors):
+            return "an operand is not quantized per tensor"
+        sa, sb, sy = _scales(site)
+        worst = [max(S8_MAX - zero, zero - S8_MIN) for zero in self._zero_points(site)]
+        steps = self.magnitude(np.float64(worst[0] * sa), np.float64(worst[1] * sb)) / sy
+        return "the output scale is so small that int32 results could overflow" if steps > 2**30 else ""
 
     def permuted(self, permutation: tuple[int, ...]) -> Self:
         return self
 
     def with_clamp(self, low: float, high: float) -> Self | None:
-        return replace(self, low=max(self.low, low), high=min(self.high, high))
+        low, high = clip_twice((self.low, self.high), low, high)
+        return replace(self, low=low, high=high)
 
     def _zero_points(self, site: Site) -> tuple[int, int, int]:
         tensors = (*site.inputs, site.y)

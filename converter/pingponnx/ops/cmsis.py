@@ -37,9 +37,15 @@ def convolution_reason(site: Site, window: Window, linear: Linear, depthwise: bo
     taps = window.kernel[0] * window.kernel[1] * (1 if depthwise else site.x.shape[-1])
     if max(in_h, in_w, out_h, out_w, site.x.shape[-1], site.y.shape[-1]) > _SIDE or taps > _TAPS:
         return "CMSIS-NN's indices have 16 bits only"
-    if depthwise and window.kernel == (3, 3) and _last_column(window, out_w) + 1 >= in_w:
+    if depthwise and _takes_3x3(site, window) and _last_column(window, out_w) + 1 >= in_w:
         return "arm_depthwise_conv_3x3_s8 takes no window whose middle column is padding"
     return scaling_reason(linear)
+
+
+def _takes_3x3(site: Site, window: Window) -> bool:
+    """True where arm_depthwise_conv_wrapper_s8 picks arm_depthwise_conv_3x3_s8 on cores without MVE."""
+    same = site.x.shape[0] == 1 and site.x.shape[-1] == site.y.shape[-1] and window.dilation == (1, 1)
+    return same and window.kernel == (3, 3) and max(window.pads[:2]) <= 1
 
 
 def takes_general(site: Site, window: Window, library: CmsisNN) -> bool:
@@ -51,9 +57,9 @@ def takes_general(site: Site, window: Window, library: CmsisNN) -> bool:
         return last >= in_w or (out_h - 1) * window.stride[0] >= in_h
     if in_h != 1 or window.kernel[0] != 1 or window.dilation[1] != 1:
         return False
-    # arm_convolve_1_x_n_s8 makes one row; 4.0.0 reads without end when a window sees nothing but padding
+    # arm_convolve_1_x_n_s8 makes one row, and on MVE a window beyond the input has a negative length
     left, width = window.pads[1], window.kernel[1]
-    if out_h != 1 or left >= width or last >= in_w:
+    if out_h != 1 or left > width or last > in_w:
         return True
     if "arm_vector_sum_s8" not in library.functions:
         return False

@@ -11,7 +11,7 @@ from pingponnx.calls import Argument, Call, Input, Local, Output, ScratchBytes, 
 from pingponnx.calls import Scratch as ScratchPointer
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
-from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, keep, operator
+from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.cmsis import convolution_reason, takes_general
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
 from pingponnx.ops.window import Window, geometry, hw, read_window, row_distance, with_hw
@@ -60,7 +60,8 @@ class Conv(Operator):
 
     def with_clamp(self, low: float, high: float) -> Self | None:
         # clip after max-pool equals clip before it: both are monotonic
-        return replace(self, low=max(self.low, low), high=min(self.high, high))
+        low, high = clip_twice((self.low, self.high), low, high)
+        return replace(self, low=low, high=high)
 
     def macs(self, site: Site) -> int:
         oh, ow = self._unpooled(site)

@@ -6,9 +6,11 @@ from pingponnx.ops import Operator, Site
 _KERNELS = (DType.S8, DType.F32)
 
 
-def kernel_suffix(op: Operator, site: Site) -> str:
+def kernel_suffix(op: Operator, site: Site, types: tuple[DType, ...] = _KERNELS) -> str:
     """`s8` or `f32`; other types are refused, before a header that does not exist is named."""
-    if any(t is not None and t.dtype not in _KERNELS for t in (*site.inputs, *site.outputs)):
+    if any(t is not None and t.dtype not in types for t in (*site.inputs, *site.outputs)):
         names = sorted({t.dtype.value for t in (*site.inputs, *site.outputs) if t is not None})
-        site.unsupported(op, f"no kernel for {', '.join(names)}", "only float32 and int8 are computed")
+        site.unsupported(
+            op, f"no kernel for {', '.join(names)}", "only float32 and quantized int8 are computed"
+        )
     return site.suffix

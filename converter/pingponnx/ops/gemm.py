@@ -21,8 +21,9 @@ from pingponnx.calls import (
 )
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
-from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
+from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
 from pingponnx.ops.cmsis import scaling_reason
+from pingponnx.ops.dtypes import kernel_suffix
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
 
 
@@ -44,7 +45,7 @@ class Gemm(Operator):
             node.unsupported("transA=1", "transpose the input in the model instead")
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         outputs = weights.shape[0 if node.attributes.get("transB", 0) else 1]
-        if bias is not None and (not bias.constant or bias.size not in (1, outputs)):
+        if bias is not None and not (bias.constant and bias.size == prod(bias.shape[-1:]) in (1, outputs)):
             node.unsupported("the bias must be a constant with one value per output")
         transposed = weights if node.attributes.get("transB", 0) else _transposed(weights)
         kept: list[int | Tensor] = [0, _times(node, transposed, "alpha")]
@@ -61,7 +62,8 @@ class Gemm(Operator):
         return "" if weights.quantized else "its weights are not quantized"
 
     def with_clamp(self, low: float, high: float) -> Self | None:
-        return replace(self, low=max(self.low, low), high=min(self.high, high))
+        low, high = clip_twice((self.low, self.high), low, high)
+        return replace(self, low=low, high=high)
 
     def macs(self, site: Site) -> int:
         return site.y.size * site.x.shape[-1]
@@ -91,13 +93,14 @@ class Gemm(Operator):
 
     def kernels(self, site: Site) -> Sequence[Call]:
         linear, macs = self.lower(site), self.macs(site)
+        suffix = kernel_suffix(self, replace(site, inputs=(site.x,)))
         arguments: tuple[Argument, ...] = (
-            Struct(f"gemm_params_{site.suffix}", self._sizes(site) | linear.kernel_fields()),
+            Struct(f"gemm_params_{suffix}", self._sizes(site) | linear.kernel_fields()),
             Input(),
             *linear.tables(linear.weights),
             Output(),
         )
-        name = f"gemm_{site.suffix}"
+        name = f"gemm_{suffix}"
         return [Call(name, f"{name}.h", arguments, macs=macs, cycles=8 * macs)]
 
     def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
@@ -113,11 +116,11 @@ class Gemm(Operator):
         requantizer, count = linear.requantizer, len(linear.weights)
         per_tensor = len(np.unique(np.stack([requantizer.multiplier, requantizer.shift]), axis=1).T) == 1
         kind = "fully_connected" if per_tensor else "fully_connected_per_channel"
-        needed = "arm_fully_connected_s8"
+        needed = {"arm_fully_connected_s8"}
         if not per_tensor and "arm_fully_connected_per_channel_s8" not in library.functions:
-            needed = "arm_convolve_wrapper_s8"  # a 1x1 convolution is the same computation
-        if needed not in library.functions:
-            return fallback(plain, f"this CMSIS-NN lacks {needed}")
+            needed |= {"arm_convolve_wrapper_s8"}  # a 1x1 convolution is the same computation
+        if not needed <= library.functions:
+            return fallback(plain, f"this CMSIS-NN lacks {' or '.join(sorted(needed))}")
         tables: tuple[Argument, ...] = ()
         fields = self._sizes(site) | linear.fields()
         if per_tensor:

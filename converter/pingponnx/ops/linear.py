@@ -128,9 +128,9 @@ def _integer_bias(bias: Tensor | None, scale: Array) -> Array:
     if q is not None and not q.zero_point.any() and np.allclose(q.scale, scale, rtol=1e-5, atol=0):
         assert bias.data is not None
         return np.broadcast_to(bias.data.ravel(), scale.shape).astype(np.int64)
-    return np.rint(np.broadcast_to(bias.real().ravel(), scale.shape).astype(np.float64) / scale).astype(
-        np.int64
-    )
+    steps = np.rint(np.broadcast_to(bias.real().ravel(), scale.shape).astype(np.float64) / scale)
+    limit = 2.0**40  # far beyond int32, so that the layer is refused
+    return np.clip(np.nan_to_num(steps, nan=limit), -limit, limit).astype(np.int64)
 
 
 def _prove_bounds(

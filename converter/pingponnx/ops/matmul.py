@@ -11,7 +11,7 @@ from pingponnx.calls import Call, Input, Output, Struct
 from pingponnx.errors import ModelError
 from pingponnx.fixed_point import INT32_MAX, S8_MAX, S8_MIN, clamp_s8, requantizer
 from pingponnx.ir import Array, Quantization, Shape, Tensor
-from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
+from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
 from pingponnx.ops.dtypes import kernel_suffix
 from pingponnx.ops.linear import clamp_bounds
 
@@ -58,7 +58,8 @@ class MatMul(Operator):
         return "an int32 result could overflow" if worst * max(scale, 1.0) > INT32_MAX // 2 else ""
 
     def with_clamp(self, low: float, high: float) -> Self | None:
-        return replace(self, low=max(self.low, low), high=min(self.high, high))
+        low, high = clip_twice((self.low, self.high), low, high)
+        return replace(self, low=low, high=high)
 
     def macs(self, site: Site) -> int:
         return site.y.size * site.x.shape[-1]

@@ -10,7 +10,7 @@ import numpy as np
 from pingponnx.calls import Call, Input, Local, Output, Scratch, ScratchBytes, ScratchQuery, Struct, Table
 from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, Rounding, clamp_s8, requantizer
 from pingponnx.ir import Array, Quantization, Shape, Tensor
-from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
+from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
 from pingponnx.ops.dtypes import kernel_suffix
 from pingponnx.ops.linear import clamp_bounds
 from pingponnx.ops.window import Window, geometry, hw, read_window, with_hw
@@ -40,7 +40,8 @@ class MaxPool(Operator):
         return (_pooled(self.window, inputs[0]),)
 
     def with_clamp(self, low: float, high: float) -> Self | None:
-        return replace(self, low=max(self.low, low), high=min(self.high, high))
+        low, high = clip_twice((self.low, self.high), low, high)
+        return replace(self, low=low, high=high)
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         x = arrays[0]
@@ -96,7 +97,8 @@ class AveragePool(Operator):
         return "the output scale is so small that int32 results could overflow" if ratio > 2**20 else ""
 
     def with_clamp(self, low: float, high: float) -> Self | None:
-        return replace(self, low=max(self.low, low), high=min(self.high, high))
+        low, high = clip_twice((self.low, self.high), low, high)
+        return replace(self, low=low, high=high)
 
     def counts(self, site: Site) -> Array:
         """How many values each window's sum is divided by, `oh ow`."""

@@ -46,6 +46,9 @@ class QuantizeLinear(Operator):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         quantization, dtype = read_quantization(node)
+        x = node.inputs[0]
+        if x is not None and x.dtype is not DType.F32:
+            node.unsupported(f"quantization of {x.dtype.value}", "only float32 is quantized")
         if dtype not in _INTEGERS:
             node.unsupported(f"activations of type {dtype.value}", "quantize them to int8 or uint8")
         if not quantization.per_tensor:

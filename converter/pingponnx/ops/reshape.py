@@ -41,7 +41,10 @@ class Reshape(Operator):
     @staticmethod
     def _flatten(node: OnnxNode) -> Shape:
         old = node.shape()
-        axis = int(node.attributes.get("axis", 1)) % (len(old) + 1)
+        axis = int(node.attributes.get("axis", 1))
+        if not -len(old) <= axis <= len(old):
+            node.unsupported(f"axis {axis} of a tensor of rank {len(old)}")
+        axis += len(old) if axis < 0 else 0
         return (prod(old[:axis]), prod(old[axis:]))
 
     @staticmethod

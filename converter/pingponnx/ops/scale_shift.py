@@ -9,7 +9,7 @@ import numpy as np
 
 from pingponnx.calls import Call, Input, Output, Struct, Table
 from pingponnx.ir import Array, Shape, Tensor
-from pingponnx.ops import Kept, OnnxNode, Operator, Site, operator
+from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, operator
 from pingponnx.ops.dtypes import kernel_suffix
 
 _EPSILON = 1e-5
@@ -51,7 +51,8 @@ class ScaleShift(Operator):
         return (inputs[0].shape,)
 
     def with_clamp(self, low: float, high: float) -> Self | None:
-        return replace(self, low=max(self.low, low), high=min(self.high, high))
+        low, high = clip_twice((self.low, self.high), low, high)
+        return replace(self, low=low, high=high)
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         assert arrays[0] is not None

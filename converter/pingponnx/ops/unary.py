@@ -10,8 +10,9 @@ import numpy as np
 
 from pingponnx.calls import Argument, Call, Input, Output
 from pingponnx.fixed_point import dequantize_array, quantize_array
-from pingponnx.ir import Array, Shape, Tensor
-from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
+from pingponnx.ir import Array, DType, Shape, Tensor
+from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, keep, operator
+from pingponnx.ops.dtypes import kernel_suffix
 from pingponnx.ops.lookup import lookup_call
 
 
@@ -54,7 +55,7 @@ class Unary(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         if site.quantized:
             return [lookup_call(self.table(site), site.x.size)]
-        name = f"{type(self).__name__.lower()}_f32"
+        name = f"{type(self).__name__.lower()}_{kernel_suffix(self, site, (DType.F32,))}"
         arguments: tuple[Argument, ...] = (site.x.size, *self.parameters(), Input(), Output())
         return [Call(name, f"{name}.h", arguments, overlap={0: 0}, cycles=30 * site.x.size)]
 
@@ -75,14 +76,14 @@ class Clip(Unary):
         for index, (name, default) in enumerate((("min", -inf), ("max", inf)), 1):
             value = node.constant(index)
             bounds.append(float(node.attributes.get(name, default) if value is None else value.ravel()[0]))
-        return cls(*bounds), keep(1)
+        low, high = bounds
+        return cls(min(low, high), high), keep(1)  # where the bounds cross, the upper one wins
 
     def clamp(self) -> tuple[float, float]:
         return self.low, self.high
 
     def with_clamp(self, low: float, high: float) -> Self:
-        # min(max(.)) twice: the second clip moves the bounds of the first
-        return type(self)(min(max(self.low, low), high), min(max(self.high, low), high))
+        return type(self)(*clip_twice((self.low, self.high), low, high))
 
     def function(self, values: Array) -> Array:
         return np.minimum(np.maximum(values, np.float32(self.low)), np.float32(self.high))

@@ -1,7 +1,17 @@
 """Rows -> report.json, .csv, .md and .html, and the comparison with a baseline. pandas lives only here."""
 
 from pingponnx.report.compare import Change, Limits, compare, parse_limit
-from pingponnx.report.document import document, render
-from pingponnx.report.tables import summary_rows
+from pingponnx.report.document import cycle_note, document, render
+from pingponnx.report.tables import summary_rows, tables
 
-__all__ = ["Change", "Limits", "compare", "document", "parse_limit", "render", "summary_rows"]
+__all__ = [
+    "Change",
+    "Limits",
+    "compare",
+    "cycle_note",
+    "document",
+    "parse_limit",
+    "render",
+    "summary_rows",
+    "tables",
+]

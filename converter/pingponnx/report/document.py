@@ -7,9 +7,25 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pingponnx.report.tables import fallbacks, frame, node_rows, summary_rows
+from pingponnx.report.tables import fallbacks, frame, function_rows, ledger_rows, node_rows, summary_rows
 
 SCHEMA = 1
+_TEXT = {
+    "model",
+    "node",
+    "target",
+    "variant",
+    "goal",
+    "operator",
+    "kernel",
+    "function",
+    "memory",
+    "owner",
+} | {
+    "what",
+    "same bytes",
+    "vs onnxruntime",
+}
 
 
 def document(tool: Mapping[str, Any], measurements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -34,10 +50,8 @@ def render(content: Mapping[str, Any]) -> dict[str, str]:
 
 def _markdown(content: Mapping[str, Any]) -> str:
     parts = ["# pingponnx report", "", _table(summary_rows(content["measurements"])), ""]
-    parts += [
-        "RAM and flash in bytes; instructions are exact (QEMU icount). " + _versions(content["tool"]),
-        "",
-    ]
+    parts += ["RAM and flash in bytes; instructions are exact. " + cycle_note(content["measurements"]), ""]
+    parts += [_versions(content["tool"]), ""]
     for row in content["measurements"]:
         parts += [f"## {_title(row)}", "", _table(node_rows(row)), ""]
         parts += [f"- {_cell(node)} runs our plain kernel: {_cell(why)}" for node, why in fallbacks(row)]
@@ -56,9 +70,7 @@ def _cell(text: str) -> str:
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
     table = pd.DataFrame([{k: _cell(v) for k, v in row.items()} for row in rows])
-    right = [
-        c not in ("model", "node", "target", "variant", "goal", "operator", "kernel") for c in table.columns
-    ]
+    right = [c not in _TEXT for c in table.columns]
     align = ["right" if r else "left" for r in right]
     return str(table.to_markdown(index=False, disable_numparse=True, colalign=align)) if rows else ""
 
@@ -76,6 +88,23 @@ def _versions(tool: Mapping[str, Any]) -> str:
     return "Made with " + ", ".join(p for p in parts if p) + "."
 
 
+def cycle_note(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What has to be said wherever modelled cycles are shown: which model, and how wrong it may be."""
+    notes = set()
+    for row in rows:
+        model = row["cycles_model"]
+        if model is None:
+            notes.add(f"{row['target']}: {row['cycles_missing']}")
+        else:
+            flash = f", flash model {model['flash']}" if model["flash"] else ", memory without wait states"
+            notes.add(f"{row['target']}: model {model['name']} v{model['version']}, {model['error']}{flash}")
+    return "Cycles are modelled: " + "; ".join(sorted(notes)) + "." if notes else ""
+
+
+def _tables(row: Mapping[str, Any]) -> list[list[dict[str, str]]]:
+    return [t for t in (node_rows(row), function_rows(row), ledger_rows(row)) if t]
+
+
 def _html(content: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("pingponnx"),
@@ -88,5 +117,7 @@ def _html(content: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(
         summary=summary_rows(rows),
         versions=_versions(content["tool"]),
-        details=[{"title": _title(r), "nodes": node_rows(r), "fallbacks": fallbacks(r)} for r in rows],
+        cycle_note=cycle_note(rows),
+        text_columns=sorted(_TEXT),
+        details=[{"title": _title(r), "tables": _tables(r), "fallbacks": fallbacks(r)} for r in rows],
     )

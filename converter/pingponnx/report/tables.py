@@ -5,6 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from pingponnx.errors import Error
+
+_LONGEST = 60
+
 Rows = Sequence[Mapping[str, Any]]
 
 _COLUMNS = {
@@ -63,6 +67,8 @@ def summary_rows(rows: Rows) -> list[dict[str, str]]:
             "code": _number(r["flash"]["code"]),
             "constants": _number(r["flash"]["constants"]),
             "instructions": _number(r["instructions"]),
+            "cycles": _number(r["cycles"]),
+            "speed": _speed(r, base.get(_setting(r))),
             "same bytes": _same(r),
             "vs onnxruntime": _distance(r),
         }
@@ -84,6 +90,13 @@ def _relative(row: Mapping[str, Any], base: Mapping[str, Any] | None, kind: str)
     return f"{100 * (row[kind]['total'] / base[kind]['total'] - 1):+.1f} %"
 
 
+def _speed(row: Mapping[str, Any], base: Mapping[str, Any] | None) -> str:
+    """How many times as fast as the CMSIS-NN variant, by modelled cycles."""
+    if base is None or row is base or not row["cycles"] or not base["cycles"]:
+        return ""
+    return f"{base['cycles'] / row['cycles']:.2f}x"
+
+
 def _same(row: Mapping[str, Any]) -> str:
     reference = "= reference" if row["equal_to_reference"] else "NOT the reference"
     other = {True: ", = other variant", False: ", NOT the other variant", None: ""}
@@ -97,16 +110,45 @@ def _distance(row: Mapping[str, Any]) -> str:
     return f"{gap}, top-1 {top} of {ort['samples']}"
 
 
+def short(name: str) -> str:
+    """A name that fits a table; tf2onnx makes names of 300 characters."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
+
+
+def function_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What each function of one measurement costs itself; kernels are inlined into the run function."""
+    return [
+        {
+            "function": short(f["name"]),
+            "instructions": _number(f["instructions"]),
+            "cycles": _number(f["cycles"]),
+        }
+        for f in row["functions"] or []
+    ]
+
+
+def ledger_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Every byte of the linked image."""
+    return [
+        {"memory": e["memory"], "owner": e["owner"], "what": short(e["what"]), "bytes": _number(e["bytes"])}
+        for e in row["ledger"] or []
+    ]
+
+
 def node_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
     """What each node of one measurement costs."""
     return [
         {
-            "node": n["name"],
+            "node": short(n["name"]),
             "operator": n["op"],
             "kernel": n["kernel"],
             "MACs": _number(n["macs"]),
             "instructions": _number(n["instructions"]),
-            "per MAC": f"{n['instructions'] / n['macs']:.2f}" if n["instructions"] and n["macs"] else "",
+            "cycles": _number(n["cycles"]),
+            "cycles/MAC": f"{n['cycles'] / n['macs']:.2f}" if n["cycles"] and n["macs"] else "",
+            "loads": _number(n["loads"]),
+            "stores": _number(n["stores"]),
+            "flash bytes read": _number(n["flash_bytes"]),
             "scratch": _number(n["scratch"]),
         }
         for n in row["nodes"]
@@ -116,3 +158,16 @@ def node_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
 def fallbacks(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Nodes of a CMSIS-NN measurement that run our plain kernel, and why."""
     return [(n["name"], n["fallback"]) for n in row["nodes"] if n["fallback"]]
+
+
+def tables(rows: Rows, by: str) -> list[tuple[str, list[dict[str, str]]]]:
+    """(title, table) pairs for the terminal: one of all models, or one a measurement by node or function.
+
+    Raises Error when `by` is neither model, node nor function.
+    """
+    if by == "model":
+        return [("", summary_rows(rows))]
+    if by not in ("node", "function"):
+        raise Error(f"cannot list by {by!r}", "choose model, node or function")
+    make = node_rows if by == "node" else function_rows
+    return [(f"{r['model']}, {r['variant']}, {r['target']}", make(r)) for r in rows]

@@ -118,30 +118,44 @@ def _sink_one(graph: Graph) -> Graph | None:
         permutation = _common(graph, node, producers)
         if permutation is None:
             continue
-        inverse = tuple(sorted(range(len(permutation)), key=permutation.__getitem__))
+        inverse = _inverse(permutation)
         op = node.op.permuted(inverse)
         if op is None:
             continue
         moved = _move(graph, node, replace(node, op=op), permutation, inverse, producers)
         if moved is not None:
-            first, last, tensors = moved
-            return live(graph.with_((*graph.nodes[:index], first, last, *graph.nodes[index + 1 :]), *tensors))
+            nodes, tensors = moved
+            return live(graph.with_((*graph.nodes[:index], *nodes, *graph.nodes[index + 1 :]), *tensors))
     return None
 
 
 def _common(graph: Graph, node: Node, producers: dict[str, Node]) -> tuple[int, ...] | None:
-    """The permutation of the transposes that feed all of a node's activations, if it is one and the same."""
+    """The permutation of the transposes that feed a node's activations, if it is one and the same.
+
+    Activations that the inverse permutation only reshapes (one value per channel) need no transpose.
+    """
     if isinstance(node.op, Transpose) or len(node.outputs) != 1:
         return None
     found: set[tuple[int, ...]] = set()
+    others: list[Tensor] = []
     for name in node.inputs:
         if not name or graph.tensors[name].constant:
             continue
         source = producers.get(name)
-        if source is None or not isinstance(source.op, Transpose):
-            return None
-        found.add(source.op.permutation)
-    return found.pop() if len(found) == 1 else None
+        if source is not None and isinstance(source.op, Transpose):
+            found.add(source.op.permutation)
+        else:
+            others.append(graph.tensors[name])
+    if len(found) != 1:
+        return None
+    permutation = found.pop()
+    inverse = _inverse(permutation)
+    free = (len(x.shape) == len(inverse) and _moves_only_units(x.shape, inverse) for x in others)
+    return permutation if all(free) else None
+
+
+def _inverse(permutation: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(permutation)), key=permutation.__getitem__))
 
 
 def _move(
@@ -151,15 +165,22 @@ def _move(
     permutation: tuple[int, ...],
     inverse: tuple[int, ...],
     producers: dict[str, Node],
-) -> tuple[Node, Node, list[Tensor]] | None:
-    """The node on untransposed inputs, the transpose behind it, and the new tensors."""
+) -> tuple[list[Node], list[Tensor]] | None:
+    """The node on untransposed inputs, with the transpose behind it, and the new tensors."""
     inputs: list[str] = []
     tensors: list[Tensor] = []
-    for name in node.inputs:
+    nodes: list[Node] = []
+    for i, name in enumerate(node.inputs):
+        source = producers.get(name)
         if not name:
             inputs.append(name)
+        elif source is not None and isinstance(source.op, Transpose):
+            inputs.append(source.inputs[0])
         elif not graph.tensors[name].constant:
-            inputs.append(producers[name].inputs[0])
+            x = _permuted(graph.tensors[name], inverse, graph.fresh(f"{name}@{node.name}/{i}"))
+            nodes.append(Node(f"{node.name}/reshape{i}", Reshape(x.shape), (name,), (x.name,)))
+            tensors.append(x)
+            inputs.append(x.name)
         else:
             constant = permuted_constant(graph.tensors[name], inverse, graph.fresh(f"{name}@permuted"))
             if constant is None:
@@ -169,12 +190,13 @@ def _move(
     y = graph.tensors[node.outputs[0]]
     if len(y.shape) != len(permutation):
         return None
-    name = graph.fresh(f"{y.name}@nhwc")
-    before = replace(
-        y,
-        name=name,
-        shape=tuple(y.shape[axis] for axis in inverse),
-        origin=y.origin.permuted(inverse) if y.origin else None,
-    )
-    last = Node(f"{node.name}/layout", Transpose(permutation), (name,), node.outputs)
-    return replace(moved, inputs=tuple(inputs), outputs=(name,)), last, [*tensors, before]
+    before = _permuted(y, inverse, graph.fresh(f"{y.name}@nhwc"))
+    first = replace(moved, inputs=tuple(inputs), outputs=(before.name,))
+    last = Node(f"{node.name}/layout", Transpose(permutation), (before.name,), node.outputs)
+    return [*nodes, first, last], [*tensors, before]
+
+
+def _permuted(tensor: Tensor, permutation: tuple[int, ...], name: str) -> Tensor:
+    shape = tuple(tensor.shape[axis] for axis in permutation)
+    origin = tensor.origin.permuted(permutation) if tensor.origin else None
+    return replace(tensor, name=name, shape=shape, origin=origin)

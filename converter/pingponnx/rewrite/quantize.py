@@ -10,6 +10,7 @@ What does not fold stays a float32 island between explicit Q and DQ nodes.
 from collections.abc import Callable
 from dataclasses import replace
 
+from pingponnx.fixed_point import quantize_array
 from pingponnx.ir import DType, Graph, Node, Quantization, Tensor
 from pingponnx.ops import Site
 from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear, Requantize
@@ -103,20 +104,31 @@ def _folded(
     if node.op.moves_data:
         if len(sources) == 1 and graph.tensors[sources[0]].quantization != y.quantization:
             return None  # rule 3: the data moves first, the lookup comes after it
+        same: dict[str, str] = {}
         for i, name in enumerate(sources):
             x = graph.tensors[name]
-            if x.quantization != y.quantization:
-                aligned = replace(
-                    x, name=graph.fresh(f"{name}@{node.name}"), quantization=y.quantization, origin=None
-                )
-                extra.append(Node(f"{node.name}/requantize{i}", Requantize(), (name,), (aligned.name,)))
+            if x.quantization != y.quantization and name not in same:
+                aligned = _aligned(graph, x, f"{name}@{node.name}", y)
+                if not x.constant:
+                    extra.append(Node(f"{node.name}/requantize{i}", Requantize(), (name,), (aligned.name,)))
                 tensors.append(aligned)
-                sources[i] = aligned.name
+                same[name] = aligned.name
+        sources = [same.get(name, name) for name in sources]
     table = {**graph.tensors, **{t.name: t for t in tensors}}
     site = Site(node.name, tuple(table[n] if n else None for n in sources), (y,))
     if node.op.integer(site):
         return None
     return (*extra, replace(node, inputs=tuple(sources), outputs=(y.name,))), tensors
+
+
+def _aligned(graph: Graph, x: Tensor, name: str, y: Tensor) -> Tensor:
+    """`x` under the quantization of `y`; a constant's codes are made here."""
+    aligned = replace(x, name=graph.fresh(name), quantization=y.quantization, origin=None)
+    if not x.constant or y.quantization is None:
+        return aligned
+    return replace(
+        aligned, dtype=y.dtype, data=quantize_array(x.real(), y.quantization).astype(y.dtype.numpy)
+    )
 
 
 def _only_input(graph: Graph, node: Node) -> str | None:

@@ -1,0 +1,2 @@
+/* No pooling here. */
+typedef int fake_nothing;
