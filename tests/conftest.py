@@ -5,11 +5,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pingponnx import cmsis
 from pingponnx.errors import Error
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples in every run; time limits would make a slow machine fail.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

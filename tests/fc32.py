@@ -7,6 +7,7 @@ little, for all the code does with them is multiply and clamp.
 import math
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from pingponnx.build import Entry
 
@@ -37,13 +38,6 @@ int fc32_run(fc32_arena *arena) {
     return status;
 }
 """
-_TABLES = """
-static const int8_t w@[] = {WEIGHTS};
-static const int32_t b@[] = {BIASES};
-static const cmsis_nn_dims in@ = {1, 1, 1, K}, filter@ = {K, 1, 1, N}, bias@ = {N, 0, 0, 0}, out@ = {1, 1, 1, N};
-static const cmsis_nn_fc_params fc@ = {128, 0, -128, {-128, 127}};
-static const cmsis_nn_per_tensor_quant_params quant@ = {MULTIPLIER, SHIFT};
-"""
 
 
 def sample() -> list[bytes]:
@@ -54,23 +48,21 @@ def sample() -> list[bytes]:
 def sources() -> dict[str, str]:
     """The C library, as `build` takes it."""
     rng = random.Random(8)
-    tables = ""
-    for layer, (k, n) in enumerate(zip(LAYERS, LAYERS[1:], strict=False)):
-        fraction, shift = math.frexp(40 / (math.sqrt(k) * 5400))
-        replacements = {
-            "@": layer,
-            "WEIGHTS": _list(_random(rng, 127, k * n)),
-            "BIASES": _list(_random(rng, 2000, n)),
-            "MULTIPLIER": round(fraction * (1 << 31)),
-            "SHIFT": shift,
-            "K": k,
-            "N": n,
-        }
-        text = _TABLES
-        for what, value in replacements.items():
-            text = text.replace(what, str(value))
-        tables += text
-    return {"fc32.h": _HEADER, "fc32.c": _RUN.replace("@TABLES@", tables)}
+    tables = [_tables(rng, layer, k, n) for layer, (k, n) in enumerate(pairwise(LAYERS))]
+    return {"fc32.h": _HEADER, "fc32.c": _RUN.replace("@TABLES@", "\n".join(tables))}
+
+
+def _tables(rng: random.Random, layer: int, k: int, n: int) -> str:
+    """Constants of a layer from k to n values."""
+    fraction, shift = math.frexp(40 / (math.sqrt(k) * 5400))
+    multiplier = round(fraction * (1 << 31))
+    weights, biases = _random(rng, 127, k * n), _random(rng, 2000, n)
+    return f"""static const int8_t w{layer}[] = {{{_list(weights)}}};
+static const int32_t b{layer}[] = {{{_list(biases)}}};
+static const cmsis_nn_dims in{layer} = {{1, 1, 1, {k}}}, filter{layer} = {{{k}, 1, 1, {n}}};
+static const cmsis_nn_dims bias{layer} = {{{n}, 0, 0, 0}}, out{layer} = {{1, 1, 1, {n}}};
+static const cmsis_nn_fc_params fc{layer} = {{128, 0, -128, {{-128, 127}}}};
+static const cmsis_nn_per_tensor_quant_params quant{layer} = {{{multiplier}, {shift}}};"""
 
 
 def _random(rng: random.Random, limit: int, count: int) -> list[int]:

@@ -46,7 +46,12 @@ def make_model(
         list(nodes),
         name,
         [helper.make_tensor_value_info(n, dtype, list(shape)) for n, shape in inputs.items()],
-        [helper.make_empty_tensor_value_info(n) for n in outputs],
+        [
+            helper.make_tensor_value_info(n, dtype, list(inputs[n]))
+            if n in inputs
+            else helper.make_empty_tensor_value_info(n)
+            for n in outputs
+        ],
         [numpy_helper.from_array(np.asarray(a), n) for n, a in (constants or {}).items()],
     )
     domains = {"": opset, **{n.domain: 1 for n in nodes if n.domain}}

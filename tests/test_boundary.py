@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto
 
 from models import HOST, Builder, assert_proven, execute, make_model, make_node, normal, ops, save
+from pingponnx.errors import UnsupportedError
 from pingponnx.ir import Array, DType, Graph
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import convert, normal_form
@@ -177,14 +178,12 @@ def test_an_input_that_is_not_read(tmp_path: Path) -> None:
     assert len(graph.inputs) == 2
 
 
-def test_an_output_that_is_constant(tmp_path: Path) -> None:
-    """Nothing of the input reaches it, so the converter computes it."""
+def test_an_output_that_no_input_reaches_is_refused(tmp_path: Path) -> None:
     net = Builder()
     constant = net.add("Relu", net.normal(1, 5))
-    y = net.add("Add", "x", constant)
-    model = net.model({"x": [1, 5]}, y, constant)
-    graph = _compare(model, tmp_path, float_io=False, nchw_io=False, tolerance=1e-6)
-    assert len(graph.outputs) == 2
+    model = net.model({"x": [1, 5]}, net.add("Add", "x", constant), constant)
+    with pytest.raises(UnsupportedError, match=f"output node '{constant}': it is the same for every input"):
+        normal(model, tmp_path)
 
 
 def test_an_input_quantized_twice_alike_is_quantized_by_the_caller(tmp_path: Path) -> None:

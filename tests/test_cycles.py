@@ -2,19 +2,18 @@
 
 import copy
 import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fc32 import ENTRY, SILICON, sample, sources
 
+from cycle_programs import FROZEN, START
+from fc32 import ENTRY, SILICON, sample, sources
 from pingponnx import cmsis
-from pingponnx.build import build, execute
+from pingponnx.build import build
 from pingponnx.cycles import (
-    Image,
     attribute,
     by_function,
     by_region,
@@ -28,72 +27,14 @@ from pingponnx.cycles import (
     read_image,
 )
 from pingponnx.cycles.decode import decode
-from pingponnx.cycles.instruction import Instruction, Kind
 from pingponnx.cycles.model import build_model, model_tables
 from pingponnx.errors import Error
 from pingponnx.fixed_point import Rounding
 from pingponnx.profile import OUTSIDE, profile
 from pingponnx.targets import get_target
 
-PROGRAMS = Path(__file__).parent / "data" / "cycles" / "programs.toml"
-START = 0x1000
 # An M3 has no FPU, so that the frozen programs cannot hold the numbers it inherits for one.
 NO_FPU = ("m3", "m3-trm")
-
-
-@dataclass(frozen=True)
-class Executed:
-    """A block with one region."""
-
-    start: int
-    instructions: int
-    bytes: int
-    counts: Mapping[int, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Program:
-    image: Image
-    blocks: tuple[Executed, ...]
-    cycles: Mapping[str, float]
-
-
-def machine_code(listing: str) -> list[bytes]:
-    """Instructions of a listing: halfwords in hexadecimal, then text that does not matter."""
-    rows = [re.match(r"([0-9a-f]{4})(?: ([0-9a-f]{4}))?(?:\s|$)", line) for line in listing.split("\n") if line]
-    assert all(rows)
-    return [
-        b"".join(int(half, 16).to_bytes(2, "little") for half in row.groups() if half) for row in rows if row
-    ]
-
-
-def program(blocks: list[tuple[str, int, int]], expected: Mapping[str, float] | None = None) -> Program:
-    """Blocks, as (listing, executed, taken), that follow each other in memory."""
-    code, executed = b"", []
-    for listing, times, taken in blocks:
-        instructions = machine_code(listing)
-        size = sum(map(len, instructions))
-        executed.append(Executed(START + len(code), len(instructions), size, {1: (times, taken)}))
-        code += b"".join(instructions)
-    return Program(Image(((START, code),)), tuple(executed), expected or {})
-
-
-def frozen_programs() -> dict[str, Program]:
-    data = tomllib.loads(PROGRAMS.read_text(encoding="utf-8"))
-    return {
-        item["name"]: program(
-            [(block["code"], block["executed"], block["taken"]) for block in item["block"]], item["cycles"]
-        )
-        for item in data["program"]
-    }
-
-
-FROZEN = frozen_programs()
-
-
-def decoded(listing: str) -> tuple[Instruction, ...]:
-    one = program([(listing, 1, 0)])
-    return decode(one.image, one.blocks)[0]
 
 
 # -- frozen results ---------------------------------------------------------------------------------
@@ -162,52 +103,123 @@ def test_a_network_measured_on_silicon(tmp_path: Path) -> None:
     assert set(spent) == {OUTSIDE, 1, 2, found.run}
 
 
-# -- decoding ---------------------------------------------------------------------------------------
+# -- models -----------------------------------------------------------------------------------------
 
-PLAIN = Instruction(START, 2, "", Kind.ALU)
+
+def test_models_of_the_built_in_targets() -> None:
+    names = {
+        core: cycle_model(get_target(f"cortex-{core}")) for core in ("m0", "m3", "m4", "m7", "m33", "m55")
+    }
+    assert {core: model.name for core, model in names.items()} == {core: core for core in names}
+    assert {core: model.error for core, model in names.items()} == {
+        "m0": "not compared with silicon",
+        "m3": "+-5 %",
+        "m4": "+-5 %",
+        "m7": "+-15 %",
+        "m33": "+-15 %",
+        "m55": "indicative",
+    }
+    assert all(model.source for model in names.values())
+    assert names["m3"].calibrated == names["m4"].calibrated != ()
+
+
+def test_other_models() -> None:
+    target = get_target("cortex-m4")
+    assert cycle_model(target, "m4-trm").calibrated == ()
+    assert cycle_model(replace(target, flags=("-mcpu=cortex-m0plus",))).name == "m0p"
+    assert cycle_model(replace(target, flags=("-mcpu=cortex-m33+nodsp",))).name == "m33"
+    with pytest.raises(Error, match="no cycle model 'm5'") as raised:
+        cycle_model(target, "m5")
+    assert "m4-trm" in raised.value.hint
+    with pytest.raises(Error, match="no cycle model for the target cortex-m4: its core 'cortex-m85'"):
+        cycle_model(replace(target, flags=("-mcpu=cortex-m85",)))
+    with pytest.raises(Error, match="no cycle model for the target host: it names no core"):
+        cycle_model(get_target("host"))
+
+
+def test_sums() -> None:
+    """By region, function and block: the same cycles."""
+    p = FROZEN["v6m"]
+    counts = {0: (1, 0), 2: (4, 1)}
+    blocks = [replace(block, counts={**block.counts, **counts}) for block in p.blocks]
+    first, second = blocks[0].bytes, blocks[1].bytes
+    image = replace(p.image, functions=((START, first, "f"), (START + first, second, "g")))
+    rows = attribute(load_models()["m4"], image, blocks)
+    totals = by_region(rows)
+    assert totals == cycles(load_models()["m4"], image, blocks)
+    assert totals[1] == p.cycles["m4"]
+    functions = by_function(rows)
+    assert {f.function for f in functions} == {"f", "g", "(no symbol)"}
+    assert functions[-1].region == 2
+    for region, total in totals.items():
+        assert sum(f.cycles for f in functions if f.region == region) == total
+    (hot,) = hottest(rows, 1)
+    assert (hot.region, hot.function, hot.start, hot.executed, hot.taken) == (1, "g", START + first, 70, 63)
+    assert hot.instructions == 70 * blocks[1].instructions
+    assert hot.cycles == max(row.cycles for row in rows)
+
+
+# -- flash and boards -------------------------------------------------------------------------------
+
+
+def test_flash_models(tmp_path: Path) -> None:
+    built_in = get_flash_model("nucleo-l4r5zi")
+    assert (built_in.code_lines, built_in.data_lines, built_in.line_bytes) == (128, 32, 8)
+    assert flash_cycles(1000, built_in.cycles_per_miss) == 5000
+    mine = tmp_path / "targets.toml"
+    fields = "code_lines = 4\ndata_lines = 0\nline_bytes = 16\ncycles_per_miss = 2.5\n"
+    mine.write_text(f"[flash.mine]\n{fields}", encoding="utf-8")
+    assert get_flash_model("mine", mine).cycles_per_miss == 2.5
+    assert get_flash_model("nucleo-l4r5zi", mine) == built_in
+    with pytest.raises(Error, match="no flash model 'his'") as raised:
+        get_flash_model("his", mine)
+    assert "mine, nucleo-l4r5zi" in raised.value.hint
+    for wrong in (fields.replace("16", "12"), fields + "more = 1\n", "code_lines = 4\n"):
+        mine.write_text(f"[flash.mine]\n{wrong}", encoding="utf-8")
+        with pytest.raises(Error, match="malformed"):
+            get_flash_model("mine", mine)
+    with pytest.raises(Error, match="cannot read"):
+        get_flash_model("mine", tmp_path / "none.toml")
+
+
+def test_import_board(tmp_path: Path) -> None:
+    board = tmp_path / "board.csv"
+    modelled = {"/conv/Conv": 900.0, "gemm, last": 50.5}
+    board.write_text('\ufeffnode,cycles,note\n"gemm, last", 101 ,\n/conv/Conv,1000,x\n', encoding="utf-8")
+    first, second = import_board(board, modelled)
+    assert (first.node, first.model, first.silicon, first.ratio) == ("gemm, last", 50.5, 101, 0.5)
+    assert (second.node, second.ratio) == ("/conv/Conv", 0.9)
 
 
 @pytest.mark.parametrize(
-    ("listing", "expected"),
+    ("text", "message", "hint"),
     [
-        ("4408 add r0, r1", {"defs": {"r0"}, "uses": {"r0", "r1"}, "kind": Kind.ALU}),
-        ("1840 adds r0, r0, r1", {"sets_flags": True, "defs": {"r0"}, "uses": {"r0", "r1"}}),
-        ("eb01 00c2 add.w r0, r1, r2, lsl #3", {"shifted": {"r2"}, "uses": {"r1", "r2"}}),
-        ("ea4f 0081 lsl.w r0, r1, #2", {"shifted": {"r1"}}),
-        ("fa01 f002 lsl.w r0, r1, r2", {"shifted": set(), "uses": {"r1", "r2"}}),
-        ("fa2f f091 sxtb16 r0, r1, ror #8", {"shifted": set(), "kind": Kind.SIMD}),
-        ("f851 0b04 ldr r0, [r1], #4", {"offset": 0, "writeback": True, "defs": {"r0", "r1"}}),
-        ("f851 0f08 ldr r0, [r1, #8]!", {"offset": 8, "writeback": True, "loaded": {"r0"}}),
-        ("f851 0c08 ldr r0, [r1, #-8]", {"offset": -8, "writeback": False}),
-        ("f851 0022 ldr.w r0, [r1, r2, lsl #2]", {"register_offset": True, "shifted": set()}),
-        ("e9d2 0102 ldrd r0, r1, [r2, #8]", {"kind": Kind.LOAD_MULTIPLE, "count": 2}),
-        ("c806 ldm r0!, {r1, r2}", {"count": 2, "defs": {"r0", "r1", "r2"}, "loaded": {"r1", "r2"}}),
-        ("b510 push {r4, lr}", {"kind": Kind.STORE_MULTIPLE, "count": 2, "address_registers": {"r13"}}),
-        ("bd10 pop {r4, pc}", {"kind": Kind.LOAD_MULTIPLE_PC, "count": 2, "loaded": {"r4", "r15"}}),
-        ("f85d 4b04 ldr r4, [sp], #4", {"kind": Kind.LOAD, "loaded": {"r4"}, "offset": 0}),
-        ("f84d 0d04 str r0, [sp, #-4]!", {"kind": Kind.STORE, "defs": {"r13"}}),
-        ("f8d0 f000 ldr.w pc, [r0]", {"kind": Kind.LOAD_PC}),
-        ("4687 mov pc, r0", {"kind": Kind.BRANCH_REGISTER}),
-        ("d902 bls .+8", {"kind": Kind.BRANCH_CONDITIONAL, "reads_flags": True}),
-        ("f000 f802 bl .+8", {"kind": Kind.CALL, "uses": set(), "defs": {"r14"}}),
-        ("b110 cbz r0, .+8", {"kind": Kind.COMPARE_BRANCH, "uses": {"r0"}}),
-        ("fb01 3002 mla r0, r1, r2, r3", {"kind": Kind.MULTIPLY_ACCUMULATE, "accumulators": {"r3"}}),
-        ("fbc2 01c3 smlald r0, r1, r2, r3", {"accumulators": {"r0", "r1"}, "uses": {"r0", "r1", "r2", "r3"}}),
-        ("f363 00c6 bfi r0, r3, #3, #4", {"kind": Kind.SIMD, "uses": {"r0", "r3"}}),
-        ("ed90 0b02 vldr d0, [r0, #8]", {"kind": Kind.FP_LOAD, "count": 2, "defs": {"d0"}}),
-        ("ecb0 0b08 vldmia r0!, {d0-d3}", {"kind": Kind.FP_LOAD_MULTIPLE, "count": 8}),
-        ("ec51 0b10 vmov r0, r1, d0", {"kind": Kind.FP_MOVE, "count": 2, "defs": {"r0", "r1"}}),
-        ("eeb4 0a60 vcmp.f32 s0, s1", {"kind": Kind.FP_ALU, "defs": set(), "uses": {"s0", "s1"}}),
-        ("eea0 0a81 vfma.f32 s0, s1, s2", {"kind": Kind.FP_MULTIPLY_ACCUMULATE, "uses": {"s0", "s1", "s2"}}),
-        ("fc90 1e40 vldrb.u32 q0, [r0, q0]", None),
-        ("fc90 0e02 vldrb.u8 q0, [r0, q1]", {"kind": Kind.MVE_GATHER, "elements": 16}),
-        ("fd92 1e01 vldrw.u32 q0, [q1, #4]", None),
-        ("ea50 013f asrl r0, r1, #3", None),
+        (
+            "node,cycles\n/conv/Conf,3\n",
+            "line 2: the model has no node '/conv/Conf'",
+            "did you mean '/conv/Conv'?",
+        ),
+        ("node,cycles\nx,3\n", "no node 'x'", "nodes: /conv/Conv"),
+        ("node,cycles\n/conv/Conv,3\n/conv/Conv,4\n", "line 3: the node '/conv/Conv' is there twice", ""),
+        ("node,cycles\n/conv/Conv,3.5\n", "line 2: '3.5' is not a number of cycles", "columns node,cycles"),
+        ("node,cycles\n/conv/Conv\n", "'' is not a number of cycles", ""),
+        ("node,cycles\n/conv/Conv,0\n", "'0' is not a number of cycles", ""),
+        ("name,cycles\nx,3\n", "does not have the columns node and cycles", ""),
+        ("node,cycles\n", "has no rows", ""),
+        ("", "does not have the columns", ""),
     ],
 )
-def test_decoding(listing: str, expected: Mapping[str, Any] | None) -> None:
-    if expected is None:
-        pytest.skip("to be filled in")
-    (found,) = decoded(listing)
-    assert found.mnemonic in listing
-    assert {name: getattr(found, name) for name in expected} == expected
+def test_import_board_errors(tmp_path: Path, text: str, message: str, hint: str) -> None:
+    board = tmp_path / "board.csv"
+    board.write_text(text, encoding="utf-8")
+    with pytest.raises(Error, match=re.escape(message)) as raised:
+        import_board(board, {"/conv/Conv": 1.0})
+    assert hint in raised.value.hint
+
+
+def test_import_board_without_a_readable_file(tmp_path: Path) -> None:
+    with pytest.raises(Error, match="cannot read"):
+        import_board(tmp_path / "none.csv", {})
+    (tmp_path / "binary.csv").write_bytes(b"node,cycles\n\xff\xfe,3\n")
+    with pytest.raises(Error, match="not a CSV file"):
+        import_board(tmp_path / "binary.csv", {})

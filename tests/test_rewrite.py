@@ -133,7 +133,7 @@ def test_other_padding_stays(tmp_path: Path) -> None:
 
 # -- convolution and max-pool -----------------------------------------------------------------------
 
-POOLS = {
+POOLS: dict[str, tuple[dict[str, Any], bool]] = {
     "2x2": ({"kernel_shape": [2, 2], "strides": [2, 2]}, True),
     "gaps": ({"kernel_shape": [2, 1], "strides": [3, 2]}, True),
     "overlapping": ({"kernel_shape": [3, 3], "strides": [2, 2]}, False),

@@ -74,6 +74,9 @@ class _Builder:
         missing = [n for n in outputs if n not in self.tensors and n not in self.unknown]
         if missing:
             raise ModelError(f"output {missing[0]!r} is computed by no node")
+        for output in outputs:
+            if output in self.tensors and self.tensors[output].constant:
+                self._problem(output, "output", "it is the same for every input", "drop it from the model")
         if self.problems:
             raise UnsupportedError(self.problems)
         ports = {n: Port(n) for n in (*inputs, *outputs)}

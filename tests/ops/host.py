@@ -73,15 +73,15 @@ def _function(number: int, run: Run) -> list[str]:
     if run.shared is None:
         lines.append(f"static {ctype} {output}[{count}];")
     else:
-        size = run.inputs[run.shared].size
-        distance = run.call.overlap[run.shared] // run.dtype.itemsize
-        low = min(0, -distance)
-        length = max(size, count - distance) - low
-        lines.append(f"static {ctype} memory_{number}[{length}];")
-        source = f"memory_{number} + {-low}"
-        body.append(f"memcpy({source}, in_{number}_{run.shared}, sizeof in_{number}_{run.shared});")
-        names[run.shared] = f"({source})"
-        output = f"(memory_{number} + {-distance - low})"
+        data = run.inputs[run.shared]
+        distance = run.call.overlap[run.shared]
+        origin = max(0, distance)
+        assert origin % data.itemsize == 0
+        length = origin + max(data.nbytes, count * run.dtype.itemsize - distance)
+        lines.append(f"static _Alignas(8) uint8_t memory_{number}[{length}];")
+        body.append(f"memcpy(memory_{number} + {origin}, in_{number}_{run.shared}, {data.nbytes});")
+        names[run.shared] = f"((const {_c(data.dtype)} *)(const void *)(memory_{number} + {origin}))"
+        output = f"(({ctype} *)(void *)(memory_{number} + {origin - distance}))"
     arguments = []
     for position, argument in enumerate(run.call.arguments):
         declared, local, spelled = _argument(f"arg_{number}_{position}", argument, names, output)

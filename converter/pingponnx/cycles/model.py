@@ -61,8 +61,7 @@ def cycle_model(target: Target, name: str | None = None) -> CycleModel:
 @cache
 def load_models() -> Mapping[str, CycleModel]:
     """Every model by name."""
-    tables = _data()["models"]
-    return MappingProxyType({name: _model(name, _resolve(name, tables)) for name in tables})
+    return MappingProxyType({name: build_model(name, model_tables(name)) for name in _data()["models"]})
 
 
 @cache
@@ -74,30 +73,31 @@ def _known(models: Mapping[str, CycleModel]) -> str:
     return f"models: {', '.join(models)}"
 
 
-def _resolve(name: str, models: Mapping[str, Any]) -> dict[str, Any]:
-    """A model with what it takes from its base: tables are merged, anything else is replaced."""
-    own = dict(models[name])
+def model_tables(name: str) -> dict[str, Any]:
+    """What `cores.toml` says of a model, with its base: tables are merged, anything else is replaced."""
+    own = dict(_data()["models"][name])
     if "base" not in own:
         return own
-    merged = _resolve(own.pop("base"), models)
+    merged = model_tables(own.pop("base"))
     for key, value in own.items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
     return merged
 
 
-def _model(name: str, data: Mapping[str, Any]) -> CycleModel:
-    columns = {column: _by_kind(data.get(column, {})) for column in _TABLES}
-    rules = dict(data.get("rules", {}))
-    if "latency" in data:
-        rules["latency"] = _by_kind(data["latency"])
+def build_model(name: str, tables: Mapping[str, Any]) -> CycleModel:
+    """The model that such tables describe."""
+    columns = {column: _by_kind(tables.get(column, {})) for column in _TABLES}
+    rules = dict(tables.get("rules", {}))
+    if "latency" in tables:
+        rules["latency"] = _by_kind(tables["latency"])
     return CycleModel(
         name=name,
-        core=data["core"],
-        version=data["version"],
-        error=data["error"],
-        source=data["source"],
-        calibrated=tuple(data.get("calibrated", ())),
-        pipeline=_PIPELINES[data["pipeline"]](Table(**columns), **rules),
+        core=tables["core"],
+        version=tables["version"],
+        error=tables["error"],
+        source=tables["source"],
+        calibrated=tuple(tables.get("calibrated", ())),
+        pipeline=_PIPELINES[tables["pipeline"]](Table(**columns), **rules),
     )
 
 
