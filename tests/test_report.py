@@ -15,8 +15,7 @@ from pingponnx.errors import Error
 from pingponnx.pipeline import Options
 from pingponnx.report import compare, parse_limit, render
 from pingponnx.report.compare import DEFAULT_LIMITS
-from pingponnx.reporting import measure_all
-from pingponnx.select import Goal
+from pingponnx.reporting import Matrix, measure_all
 
 pytestmark = [pytest.mark.qemu, pytest.mark.cmsis]
 VARIANTS = ["optimised", "cmsis-nn"]
@@ -47,9 +46,7 @@ MEASUREMENT_KEYS = {
 
 def _measure(models: list[Path], targets: list[str], **options: Any) -> dict[str, Any]:
     base = replace(Options(), **options)
-    return measure_all(
-        models, base, targets, VARIANTS, [Goal.BALANCED], None, 3, Console(stderr=True, quiet=True)
-    )
+    return measure_all(models, base, Matrix(targets), None, 3, Console(stderr=True, quiet=True))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,12 @@ def runtime_c() -> Path:
     return _find("runtime_c")
 
 
+def kernel_headers() -> frozenset[str]:
+    """The names, without suffix, of all headers that generated code may include."""
+    folders = (runtime_c(), runtime_c() / "port", cmsis_baseline())
+    return frozenset(header.stem for folder in folders for header in folder.glob("*.h"))
+
+
 def cmsis_baseline() -> Path:
     """The folder of the glue that calls CMSIS-NN."""
     return _find("cmsis_baseline")

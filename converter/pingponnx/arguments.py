@@ -1,23 +1,84 @@
-"""Options of the command line -> values."""
+"""Options that several commands share: declared once, read once, given to a command as one value."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from pingponnx.errors import Error
 
+_SHARED: dict[str, tuple[Any, Any]] = {
+    "variant": (Annotated[str, typer.Option("--variant", help="optimised or cmsis-nn")], "optimised"),
+    "target": (Annotated[str, typer.Option("--target", help="core, see `pingponnx targets`")], "cortex-m4"),
+    "goal": (Annotated[str, typer.Option("--goal", help="balanced, ram or cycles")], "balanced"),
+    "rounding": (
+        Annotated[str, typer.Option("--rounding", help="single (closest to onnxruntime) or tflite")],
+        "single",
+    ),
+    "float_io": (Annotated[bool, typer.Option("--float-io", help="keep float32 inputs and outputs")], False),
+    "nchw_io": (Annotated[bool, typer.Option("--nchw-io", help="keep ONNX's order of image axes")], False),
+    "input_shapes": (
+        Annotated[
+            list[str] | None,
+            typer.Option("--input-shape", help="NAME=1,3,32,32 for a dynamic input; repeatable"),
+        ],
+        None,
+    ),
+    "cmsis_nn": (Annotated[Path | None, typer.Option("--cmsis-nn", help="checkout of CMSIS-NN")], None),
+    "targets_file": (
+        Annotated[Path | None, typer.Option("--targets-file", help="TOML file with targets of your own")],
+        None,
+    ),
+}
+CONVERSION = tuple(_SHARED)
+"""Everything that decides what C comes out."""
 
-def options_of(**given: Any) -> Any:
+
+def with_options(*names: str, **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator for a typer command that has a parameter `options`: adds the named shared options to its
+    command line and passes them as one `pipeline.Options`. `defaults` replaces some of their defaults."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in signature(function).parameters.values() if p.name != "options"]
+        shared = [_parameter(name, *_SHARED[name]) for name in names]
+        shared = [p.replace(default=defaults.get(p.name, p.default)) for p in shared]
+
+        @wraps(function)
+        def command(**given: Any) -> None:
+            chosen = {name: given.pop(name) for name in names}
+            function(options=_options_of(**chosen), **given)
+
+        keyword = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in own]
+        command.__signature__ = Signature([*keyword, *shared])  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
+        return command
+
+    return decorate
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _options_of(**given: Any) -> Any:
     """Options from the command line's strings; raises Error for unknown names."""
     from pingponnx.fixed_point import Rounding
     from pingponnx.pipeline import Options
     from pingponnx.select import Goal
 
-    given["goal"] = _choice(Goal, given.get("goal", "balanced"), "goal")
-    given["rounding"] = _choice(Rounding, given.get("rounding", "single"), "rounding")
+    if "goal" in given:
+        given["goal"] = choice(Goal, given["goal"], "goal")
+    if "rounding" in given:
+        given["rounding"] = choice(Rounding, given["rounding"], "rounding")
     given["input_shapes"] = dict(_shape(text) for text in given.pop("input_shapes", None) or [])
     return Options(**given)
 
 
-def _choice(kind: Any, text: str, what: str) -> Any:
+def choice(kind: Any, text: str, what: str) -> Any:
+    """The member of an enumeration that is called `text`; raises Error that lists all."""
     try:
         return kind(text)
     except ValueError:

@@ -17,6 +17,9 @@ from pingponnx.errors import Error, ToolchainError
 from pingponnx.memory_map import MemoryMap, parse_map
 from pingponnx.targets import ICOUNT_SHIFT, Board, Memory, Target
 
+OPTIMISATION = "-O3"
+"""How models and CMSIS-NN are compiled, both alike."""
+
 TIME_LIMIT = 300.0
 """Seconds that one compiler call may take."""
 
@@ -91,7 +94,7 @@ def build(
     folder: Path,
     *,
     trace: bool = False,
-    optimisation: str = "-O3",
+    optimisation: str = OPTIMISATION,
     defines: Sequence[str] = (),
     include_dirs: Sequence[Path] = (),
     libraries: Sequence[Path] = (),
@@ -130,7 +133,7 @@ def compile_library(
     *,
     include_dirs: Sequence[Path] = (),
     defines: Sequence[str] = (),
-    optimisation: str = "-O3",
+    optimisation: str = OPTIMISATION,
 ) -> Path:
     """Compile C files of others, whose warnings are not ours, into the static archive `out`.
 

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import onnx
 from onnxruntime import quantization as ort
 
 from pingponnx.errors import Error, ModelError
-from pingponnx.load import load
+from pingponnx.ir import Shape
+from pingponnx.load import load, static_model
 from pingponnx.output import write_file
 from pingponnx.samples import Sample, read_samples
 
@@ -40,23 +41,31 @@ class _Reader(ort.CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize(
-    model: Path, out: Path, samples: Path, scheme: Scheme = Scheme(), limit: int | None = None
+    model: Path,
+    out: Path,
+    samples: Path,
+    scheme: Scheme = Scheme(),
+    input_shapes: Mapping[str, Shape] | None = None,
 ) -> int:
     """Write a QDQ model that any ONNX tool can read; returns the number of calibration samples.
 
     int8 weights per channel and asymmetric int8 activations by default, MinMax calibration. Raises Error
     when the model is already quantized, the samples do not fit, or the quantizer fails.
     """
-    graph = load(model)  # the same checks and messages as for every other command
+    if out.resolve() == model.resolve():
+        raise Error("the quantized model would replace the float32 one", "give -o another name")
+    graph = load(model, input_shapes)  # the same checks and messages as for every other command
     if any(t.quantized for t in graph.tensors.values()):
         raise ModelError(f"{model.name} is quantized already", "give the float32 model")
-    found = read_samples(samples, graph, limit)
+    found = read_samples(samples, graph)
     names = [graph.ports[n].name for n in graph.inputs]
     with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)  # the quantizer's advice addresses its own command line
         try:
-            result = _quantize(model, Path(folder), _Reader(names, found), scheme)
+            fixed = Path(folder) / "static.onnx"
+            fixed.write_bytes(static_model(model, input_shapes).SerializeToString())
+            result = _quantize(fixed, Path(folder), _Reader(names, found), scheme)
         except Exception as error:  # the quantizer raises whatever its libraries raise
             raise Error(
                 f"onnxruntime could not quantize {model.name}: {error}", "check the samples"

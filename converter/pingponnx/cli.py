@@ -1,4 +1,4 @@
-"""The command line; the only module that prints or exits."""
+"""The command line: only this module and `terminal` print or exit."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pingponnx import __version__
-from pingponnx.arguments import options_of
+from pingponnx.arguments import CONVERSION, choice, with_options
 from pingponnx.errors import MismatchError
 from pingponnx.terminal import (
     EXIT_FAILED,
@@ -27,96 +27,63 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="ONNX models to C for Arm Cortex-M, and proof of what that costs.",
 )
-_debug = False
 
 Model = Annotated[Path, typer.Argument(help="ONNX file", show_default=False)]
-Target = Annotated[str, typer.Option("--target", help="core, see `pingponnx targets`")]
-VariantName = Annotated[str, typer.Option("--variant", help="optimised or cmsis-nn")]
-GoalName = Annotated[str, typer.Option("--goal", help="balanced, ram or cycles")]
-RoundingName = Annotated[str, typer.Option("--rounding", help="single (closest to onnxruntime) or tflite")]
-FloatIo = Annotated[bool, typer.Option("--float-io", help="keep float32 inputs and outputs")]
-NchwIo = Annotated[bool, typer.Option("--nchw-io", help="keep ONNX's n c h w order of images")]
-InputShapes = Annotated[
-    list[str] | None, typer.Option("--input-shape", help="NAME=1,3,32,32 for a dynamic input; repeatable")
-]
-CmsisNn = Annotated[Path | None, typer.Option("--cmsis-nn", help="checkout of CMSIS-NN")]
-TargetsFile = Annotated[
-    Path | None, typer.Option("--targets-file", help="TOML file with targets of your own")
-]
 Samples = Annotated[Path | None, typer.Option("--samples", help=".npz with in0, in1, ... stacked")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+_MEASURED = tuple(name for name in CONVERSION if name not in ("variant", "target", "goal"))
 
 
 @app.callback(invoke_without_command=False)
 def _globals(
-    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks; also after the command")] = False,
     version: Annotated[bool, typer.Option("--version", is_eager=True, help="print the version")] = False,
 ) -> None:
-    global _debug
-    _debug = debug
     if version:
         print(f"pingponnx {__version__}")
         raise typer.Exit
 
 
 @app.command()
+@with_options(*CONVERSION)
 def convert(
     model: Model,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder of the C library")],
-    variant: VariantName = "optimised",
-    target: Target = "cortex-m4",
-    goal: GoalName = "balanced",
-    rounding: RoundingName = "single",
-    float_io: FloatIo = False,
-    nchw_io: NchwIo = False,
-    input_shape: InputShapes = None,
-    cmsis_nn: CmsisNn = None,
-    targets_file: TargetsFile = None,
+    options: Any,
     as_json: AsJson = False,
 ) -> None:
-    """Write the C library of a model."""
+    """Write the C library of a model; files and symbols are called after the ONNX file."""
     from pingponnx import pipeline
-    from pingponnx.output import write_folder
+    from pingponnx.output import check_folder, write_folder
 
-    options = options_of(
-        variant=variant,
-        target=target,
-        goal=goal,
-        rounding=rounding,
-        float_io=float_io,
-        nchw_io=nchw_io,
-        input_shapes=input_shape,
-        cmsis_nn=cmsis_nn,
-        targets_file=targets_file,
-    )
+    check_folder(out)
     conversion = pipeline.convert(pipeline.normal_form(model, options), options)
     write_folder(out, conversion.sources)
+    prefix, arena = conversion.entry.prefix, conversion.plan.arena
     constants = sum(call.constants for call in conversion.calls if call is not None)
-    result: dict[str, Any] = {
-        "model": conversion.graph.name,
-        "files": sorted(conversion.sources),
-        "constants": constants,
-    }
-    result |= {"arena": conversion.plan.arena, "strategy": conversion.plan.strategy}
-    result["fallbacks"] = [
+    fallbacks = [
         {"node": node.name, "reason": call.fallback}
         for node, call in zip(conversion.graph.nodes, conversion.calls, strict=True)
         if call is not None and call.fallback
     ]
     if as_json:
-        print_json(result)
+        result: dict[str, Any] = {"model": conversion.graph.name}
+        result |= {"files": sorted(conversion.sources), "arena": arena}
+        result |= {"constants": constants, "strategy": conversion.plan.strategy, "fallbacks": fallbacks}
+        print_json(result | {"header": f"{prefix}.h", "function": f"{prefix}_run"})
         return
-    sizes = f"arena {conversion.plan.arena:,} B, constants {constants:,} B"
-    print(f"{out}: {len(conversion.sources)} files, {sizes}")
-    for item in result["fallbacks"]:
-        print(f"  {item['node']} runs our plain kernel: {item['reason']}")
+    print(f"{out}: {prefix}.h declares {prefix}_run; arena {arena:,} B, constants {constants:,} B")
+    for item in fallbacks:
+        print(plain(f"  {item['node']} runs our plain kernel: {item['reason']}"))
 
 
 @app.command()
+@with_options("input_shapes")
 def quantize(
     model: Model,
     out: Annotated[Path, typer.Option("-o", "--out", help="the QDQ model")],
     samples: Annotated[Path, typer.Option("--samples", help=".npz with calibration inputs in0, in1, ...")],
+    options: Any,
     per_tensor: Annotated[bool, typer.Option("--per-tensor", help="one weight scale per tensor")] = False,
     symmetric: Annotated[bool, typer.Option("--symmetric", help="symmetric activations")] = False,
     unsigned: Annotated[bool, typer.Option("--uint8", help="uint8 activations")] = False,
@@ -127,89 +94,48 @@ def quantize(
 
     with stderr.status("calibrating"):
         scheme = Scheme(not per_tensor, symmetric, unsigned)
-        count = run_quantizer(model, out, samples, scheme)
+        count = run_quantizer(model, out, samples, scheme, input_shapes=options.input_shapes)
     print(f"{out}: quantized with {count} samples")
 
 
 @app.command()
-def plan(
-    model: Model,
-    variant: VariantName = "optimised",
-    target: Target = "cortex-m4",
-    goal: GoalName = "balanced",
-    rounding: RoundingName = "single",
-    input_shape: InputShapes = None,
-    cmsis_nn: CmsisNn = None,
-    as_json: AsJson = False,
-) -> None:
+@with_options(*CONVERSION)
+def plan(model: Model, options: Any, as_json: AsJson = False) -> None:
     """Show the memory plan of a model, strategy by strategy."""
-    from pingponnx import pipeline
+    from dataclasses import asdict
 
-    options = options_of(
-        variant=variant,
-        target=target,
-        goal=goal,
-        rounding=rounding,
-        input_shapes=input_shape,
-        cmsis_nn=cmsis_nn,
-    )
+    from pingponnx import pipeline
+    from pingponnx.report import short
+
     conversion = pipeline.convert(pipeline.normal_form(model, options), options)
     memory = conversion.plan
-    result = {
-        "model": conversion.graph.name,
-        "strategies": dict(memory.strategies),
-        "strategy": memory.strategy,
-        "arena": memory.arena,
-        "lower_bound": memory.lower_bound,
-        "proven": memory.proven,
-        "blocks": [
-            {
-                "name": b.name,
-                "kind": b.kind,
-                "offset": b.offset,
-                "bytes": b.bytes,
-                "first": b.first,
-                "last": b.last,
-            }
-            for b in memory.blocks
-        ],
-    }
     if as_json:
-        print_json(result)
+        result: dict[str, Any] = {"model": conversion.graph.name, "strategies": dict(memory.strategies)}
+        result |= {"strategy": memory.strategy, "arena": memory.arena, "lower_bound": memory.lower_bound}
+        print_json(result | {"proven": memory.proven, "blocks": [asdict(b) for b in memory.blocks]})
         return
     print(f"{conversion.graph.name}: bytes of RAM, network input and output included")
     for name, size in memory.strategies.items():
         print(f"  {name:<12} {size:>10}{'  <- used' if name == memory.strategy else ''}")
     proof = "proven optimal" if memory.proven else f"lower bound {memory.lower_bound}"
     print(f"  {'arena':<12} {memory.arena:>10}  ({proof})")
+    print("blocks: offset + bytes, alive from node to node (-1: before the first)")
     for b in memory.blocks:
-        print(f"  {b.offset:>8} + {b.bytes:<8} nodes {b.first}..{b.last}  {plain(b.name)}")
+        print(f"  {b.offset:>8} + {b.bytes:<8} {b.first:>3}..{b.last:<3}  {plain(short(b.name))}")
 
 
 @app.command()
+@with_options(*CONVERSION, target="host")
 def verify(
     model: Model,
+    options: Any,
     samples: Samples = None,
-    target: Target = "host",
-    variant: VariantName = "optimised",
-    goal: GoalName = "balanced",
-    rounding: RoundingName = "single",
     limit: Annotated[int, typer.Option("--limit", min=1, help="use at most this many samples")] = 50,
-    input_shape: InputShapes = None,
-    cmsis_nn: CmsisNn = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove generated C against the integer reference and onnxruntime, node by node."""
     from pingponnx.reporting import verification_lines, verification_result, verify_model
 
-    options = options_of(
-        variant=variant,
-        target=target,
-        goal=goal,
-        rounding=rounding,
-        input_shapes=input_shape,
-        cmsis_nn=cmsis_nn,
-    )
     with stderr.status("verifying"):
         graph, found = verify_model(model, options, samples, limit)
     if as_json:
@@ -222,62 +148,58 @@ def verify(
 
 
 @app.command()
+@with_options(*_MEASURED)
 def report(
     models: Annotated[list[Path], typer.Argument(help="ONNX files", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="folder of the report")],
+    options: Any,
     target: Annotated[list[str] | None, typer.Option("--target", help="repeatable; cortex-m4")] = None,
     variant: Annotated[list[str] | None, typer.Option("--variant", help="repeatable; both")] = None,
     goal: Annotated[list[str] | None, typer.Option("--goal", help="repeatable; balanced")] = None,
-    rounding: RoundingName = "single",
     samples: Samples = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="use at most this many samples")] = 10,
     flash_model: Annotated[str | None, typer.Option("--flash-model", help="add waits for flash")] = None,
-    by: Annotated[str, typer.Option("--by", help="print model, node or function rows")] = "model",
-    board: Annotated[
-        Path | None, typer.Option("--import-board", help="CSV of node,cycles of a board")
-    ] = None,
-    input_shape: InputShapes = None,
-    cmsis_nn: CmsisNn = None,
+    by: Annotated[str, typer.Option("--by", help="print rows by model, node or function")] = "model",
+    board: Annotated[Path | None, typer.Option("--import-board", help="CSV of a board's node,cycles")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build, run and compare: RAM, flash and instructions of every variant, side by side."""
+    """Build, run and compare: RAM, flash, instructions and cycles of every variant, side by side."""
     from pingponnx.cycles import get_flash_model
-    from pingponnx.output import write_folder
-    from pingponnx.report import cycle_note, render, tables
+    from pingponnx.output import check_folder, write_folder
+    from pingponnx.report import render
     from pingponnx.report.document import to_json
-    from pingponnx.reporting import board_rows, measure_all
+    from pingponnx.reporting import Matrix, measure_all
+    from pingponnx.select import Goal
 
-    base = options_of(rounding=rounding, input_shapes=input_shape, cmsis_nn=cmsis_nn)
-    goals = [options_of(goal=g).goal for g in goal or ["balanced"]]
-    content = measure_all(
-        models,
-        base,
-        target or ["cortex-m4"],
-        variant or ["optimised", "cmsis-nn"],
-        goals,
-        samples,
-        limit,
-        stderr,
-        get_flash_model(flash_model) if flash_model else None,
-    )
+    check_folder(out)
+    goals = [choice(Goal, name, "goal") for name in goal or ["balanced"]]
+    matrix = Matrix(target or ["cortex-m4"], variant or ["optimised", "cmsis-nn"], goals)
+    flash = get_flash_model(flash_model, options.targets_file) if flash_model else None
+    content = measure_all(models, options, matrix, samples, limit, stderr, flash)
     write_folder(out, render(content))
     if as_json:
         print(to_json(content), end="")
     else:
-        for title, rows in tables(content["measurements"], by):
-            if title:
-                print(plain(title))
-            print_table(rows)
-        print(cycle_note(content["measurements"]))
-        for row in board_rows(content, board) if board else ():
-            print(
-                f"{plain(row.node)}: model {row.model:,.0f}, silicon {row.silicon:,}, ratio {row.ratio:.3f}"
-            )
+        _print_report(content, by, board)
         print(f"report written to {out}")
     wrong = [m for m in content["measurements"] if not m["equal_to_reference"]]
     if wrong:
         names = ", ".join(f"{m['model']} ({m['variant']}, {m['target']})" for m in wrong)
         raise MismatchError(f"generated C differs from the reference: {names}", "run `pingponnx verify`")
+
+
+def _print_report(content: dict[str, Any], by: str, board: Path | None) -> None:
+    from pingponnx.report import cycle_note, tables
+    from pingponnx.reporting import board_rows
+
+    for title, rows in tables(content["measurements"], by):
+        if title:
+            print(plain(title))
+        print_table(rows)
+    print(cycle_note(content["measurements"]))
+    for row in board_rows(content, board) if board else ():
+        ratio = f"ratio {row.ratio:.3f}"
+        print(f"{plain(row.node)}: model {row.model:,.0f}, silicon {row.silicon:,}, {ratio}")
 
 
 @app.command()
@@ -308,7 +230,10 @@ def check(
 
 
 @app.command()
-def targets(targets_file: TargetsFile = None, as_json: AsJson = False) -> None:
+def targets(
+    targets_file: Annotated[Path | None, typer.Option("--targets-file", help="TOML file of your own")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the cores that code can be made for."""
     from pingponnx.targets import load_targets
 
@@ -336,13 +261,14 @@ def operators(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def doctor(cmsis_nn: CmsisNn = None, as_json: AsJson = False) -> None:
+@with_options("cmsis_nn")
+def doctor(options: Any, as_json: AsJson = False) -> None:
     """Show what is installed, and how to get what is missing; 2 when something is."""
     from dataclasses import asdict
 
     from pingponnx.doctor import examine
 
-    findings = examine(cmsis_nn)
+    findings = examine(options.cmsis_nn)
     if as_json:
         print_json([asdict(f) for f in findings])
     else:
@@ -354,4 +280,6 @@ def doctor(cmsis_nn: CmsisNn = None, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Entry point of the `pingponnx` command."""
-    sys.exit(guarded(app, lambda: _debug))
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    sys.exit(guarded(app, debug))

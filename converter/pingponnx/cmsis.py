@@ -20,7 +20,7 @@ import platformdirs
 
 from pingponnx import __version__
 from pingponnx._paths import cmsis_baseline
-from pingponnx.build import Entry, build, compile_library, compiler_version, execute
+from pingponnx.build import OPTIMISATION, Entry, build, compile_library, compiler_version, execute
 from pingponnx.calls import ScratchQuery, Struct
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.fixed_point import Rounding
@@ -29,7 +29,7 @@ from pingponnx.targets import Target
 
 ROOT_VARIABLE = "CMSIS_NN_ROOT"
 CACHE_VARIABLE = "PINGPONNX_CACHE"
-_OPTIMISATION = "-O3"
+
 
 _FUNCTIONS_HEADER = "arm_nnfunctions.h"
 _CORE_HEADER = "cmsis_compiler.h"  # CMSIS-Core's; 7.0 brought its own
@@ -228,7 +228,7 @@ def library(source: CmsisSource, target: Target, rounding: Rounding) -> Path:
         archive,
         include_dirs=source.include_dirs,
         defines=defines,
-        optimisation=_OPTIMISATION,
+        optimisation=OPTIMISATION,
     )
     _write(_digest_file(archive), f"{key} {_digest(archive.read_bytes())}\n")
     return archive
@@ -255,7 +255,7 @@ def _library_key(source: CmsisSource, target: Target, defines: Sequence[str]) ->
     """Of everything that decides the archive's content, by value: paths and dates do not matter."""
     folders = dict.fromkeys((*source.include_dirs, *(path.parent for path in source.sources)))
     headers = [path for folder in folders for path in sorted(folder.rglob("*.h"))]
-    parts = [__version__, compiler_version(target), *target.flags, _OPTIMISATION, *defines]
+    parts = [__version__, compiler_version(target), *target.flags, OPTIMISATION, *defines]
     files = [path.name.encode() + b"\0" + path.read_bytes() for path in (*headers, *source.sources)]
     return _digest(*(part.encode() for part in parts), *files)
 

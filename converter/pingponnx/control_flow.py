@@ -40,7 +40,7 @@ def _wide(address: int, first: int, second: int) -> tuple[int, ...] | None:
     if first & 0xF800 == 0xF000 and second & 0x8000:
         return _wide_branch(address, first, second)
     table = first & 0xFFF0 == 0xE8D0 and second & 0xFFE0 == 0xF000  # TBB, TBH
-    load = first & 0xFE50 == 0xF850 and second >> 12 == 15 and first & 0x0180 == 0  # LDR pc
+    load = first & 0xFF70 == 0xF850 and second >> 12 == 15  # LDR pc
     multiple = first & 0xFFD0 in (0xE890, 0xE910) and second & 0x8000  # LDM, POP with pc
     return () if table or load or multiple else None
 

@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pingponnx import __version__
-from pingponnx._paths import cmsis_baseline, runtime_c
+from pingponnx._paths import cmsis_baseline, kernel_headers, runtime_c
 from pingponnx.calls import (
     Argument,
     Call,
@@ -25,7 +25,7 @@ from pingponnx.calls import (
 )
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Array, DType, Graph, Node, Tensor
-from pingponnx.names import comment, identifier
+from pingponnx.names import comment, prefix
 from pingponnx.plan import Calls, Plan
 
 _C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t"} | {
@@ -51,7 +51,7 @@ class Settings:
 
 def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[str, str]:
     """The C library as {file name: text}; equal input gives equal bytes."""
-    prefix = identifier(graph.name)
+    prefix = prefix_of(graph)
     writer = _Writer(graph, memory, prefix)
     blocks = [
         writer.block(i, node, call)
@@ -86,6 +86,11 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
     files["CMakeLists.txt"] = _environment().get_template("CMakeLists.txt.j2").render(context)
     files[f"{prefix}.json"] = _manifest(graph, calls, memory, settings)
     return dict(sorted((files | _headers(["kernel.h", *headers])).items()))
+
+
+def prefix_of(graph: Graph) -> str:
+    """What the generated files and symbols of a graph are called."""
+    return prefix(graph.name, kernel_headers())
 
 
 _TEMPLATES = {"model.h": ".h", "model.c": ".c", "model_data.h": "_data.h", "model_data.c": "_data.c"}

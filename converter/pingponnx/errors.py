@@ -48,11 +48,21 @@ class UnsupportedError(Error):
     """The model is valid ONNX, but uses what pingponnx does not support; lists every such node."""
 
     def __init__(
-        self, items: Sequence[Unsupported], hint: str = "`pingponnx operators` lists what is supported"
+        self,
+        items: Sequence[Unsupported],
+        hint: str = "`pingponnx operators` lists what is supported",
+        model: str = "",
     ) -> None:
         self.items = tuple(items)
-        lines = "\n".join(f"  - {item}" for item in self.items)
-        super().__init__(f"{len(self.items)} unsupported node(s):\n{lines}", hint)
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for item in self.items:
+            groups.setdefault((item.op, item.reason, item.hint), []).append(repr(item.node))
+        lines = [
+            f"  - {op}: {reason}{f' ({advice})' if advice else ''}: {', '.join(nodes)}"
+            for (op, reason, advice), nodes in groups.items()
+        ]
+        where = f"{model}: " if model else ""
+        super().__init__(f"{where}{len(self.items)} unsupported node(s):\n" + "\n".join(lines), hint)
 
 
 class MemoryPlanError(Error):

@@ -78,7 +78,7 @@ class _Builder:
             if output in self.tensors and self.tensors[output].constant:
                 self._problem(output, "output", "it is the same for every input", "drop it from the model")
         if self.problems:
-            raise UnsupportedError(self.problems)
+            raise UnsupportedError(self.problems, model=f"{name}.onnx")
         ports = {n: Port(n) for n in (*inputs, *outputs)}
         self._propagate_back()
         empty = Graph(name, (), self.tensors, tuple(inputs), tuple(outputs), ports, checksum)

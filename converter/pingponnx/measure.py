@@ -3,14 +3,14 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pingponnx import __version__, cmsis
 from pingponnx.accounts import account
-from pingponnx.build import Firmware
+from pingponnx.build import OPTIMISATION, Firmware
 from pingponnx.costs import Costs, costs, unavailable
 from pingponnx.cycles import FlashModel
 from pingponnx.errors import MismatchError
@@ -217,15 +217,9 @@ def tool_versions(gcc: str | None, library: cmsis.CmsisSource | None) -> dict[st
     return {
         "pingponnx": __version__,
         "gcc": gcc,
+        "optimisation": OPTIMISATION,
         "qemu": qemu_version(),
         "cmsis_nn": {"version": library.version, "source": library.source} if library else None,
         "onnxruntime": metadata.version("onnxruntime"),
         "numpy": metadata.version("numpy"),
     }
-
-
-def settings_of(
-    base: Options, targets: Sequence[str], variants: Sequence[str], goals: Sequence[Any]
-) -> list[Options]:
-    """The options of every combination."""
-    return [replace(base, target=t, variant=v, goal=g) for t in targets for g in goals for v in variants]

@@ -9,6 +9,10 @@ _KEYWORDS = frozenset(  # of C11 and C++17
     restrict return short signed sizeof static struct switch template this thread throw true try typedef
     typename union unsigned using virtual void volatile wchar_t while xor""".split()  # noqa: SIM905 - a list of sixty strings reads worse
 )
+_HEADERS = frozenset(  # of the C library, which generated and kernel headers may include
+    """assert ctype errno float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string
+    time""".split()  # noqa: SIM905 - as above
+)
 _MAX_IDENTIFIER = 40
 _MAX_COMMENT = 80
 
@@ -21,6 +25,13 @@ def identifier(text: str, default: str = "model") -> str:
     if name[0].isdigit() or name in _KEYWORDS:
         name = f"{default}_{name}"
     return name
+
+
+def prefix(model: str, taken: frozenset[str]) -> str:
+    """What files and symbols of a model are called; `taken` are the names of headers without suffix."""
+    name = identifier(model)
+    stem = name.removesuffix("_data")
+    return f"model_{name}" if {name, stem} & (taken | _HEADERS) else name
 
 
 def comment(text: str) -> str:

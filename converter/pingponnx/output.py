@@ -19,7 +19,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     """
     try:
         folder = folder.resolve()  # a symbolic link stays, what it points to is replaced
-        _check_ours(folder)
+        check_folder(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
@@ -59,7 +59,8 @@ def write_file(path: Path, data: bytes) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _check_ours(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise Error unless `folder` is new, empty, or holds nothing but what an earlier run wrote."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pingponnx import cmsis
-from pingponnx.build import Entry, Firmware, build
-from pingponnx.emit import Settings, emit
+from pingponnx.build import OPTIMISATION, Entry, Firmware, build
+from pingponnx.emit import Settings, emit, prefix_of
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Graph, Shape
 from pingponnx.load import load
-from pingponnx.names import identifier
 from pingponnx.ops import CmsisNN
 from pingponnx.plan import Calls, Plan, plan
 from pingponnx.rewrite import rewrite
@@ -52,7 +51,7 @@ class Conversion:
             tuple((self.plan.offsets[n], self.graph.tensors[n].bytes) for n in names)
             for names in (self.graph.inputs, self.graph.outputs)
         )
-        return Entry(identifier(self.graph.name), inputs, outputs, len(self.graph.nodes))
+        return Entry(prefix_of(self.graph), inputs, outputs, len(self.graph.nodes))
 
 
 def normal_form(path: Path, options: Options) -> Graph:
@@ -107,7 +106,7 @@ def firmware(
         conversion.target,
         folder,
         trace=trace,
-        optimisation="-O1" if sanitize else "-O3",  # gcc is eight times slower with sanitizers at -O3
+        optimisation="-O1" if sanitize else OPTIMISATION,  # gcc is eight times slower with sanitizers at -O3
         defines=defines,
         include_dirs=includes,
         libraries=libraries,

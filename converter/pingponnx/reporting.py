@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from pingponnx.measure import (
     compare_variants,
     find_samples,
     measure,
-    settings_of,
     subject,
     tool_versions,
 )
@@ -34,19 +33,35 @@ from pingponnx.verification import Agreement, NodeDistance, Verification, verify
 _WORKERS = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Which combinations are measured; what is named twice is measured once."""
+
+    targets: Sequence[str]
+    variants: Sequence[str] = ("optimised", "cmsis-nn")
+    goals: Sequence[Goal] = (Goal.BALANCED,)
+
+    def options(self, base: Options) -> list[Options]:
+        """The options of every combination."""
+        return [
+            replace(base, target=target, variant=variant, goal=goal)
+            for target in dict.fromkeys(self.targets)
+            for goal in dict.fromkeys(self.goals)
+            for variant in dict.fromkeys(self.variants)
+        ]
+
+
 def measure_all(
     models: Sequence[Path],
     base: Options,
-    targets: Sequence[str],
-    variants: Sequence[str],
-    goals: Sequence[Goal],
+    matrix: Matrix,
     samples: Path | None,
     limit: int,
     console: Console,
     flash: FlashModel | None = None,
 ) -> dict[str, Any]:
     """Measure every combination, two at a time, with progress on `console`; the content of report.json."""
-    settings = settings_of(base, targets, variants, goals)
+    settings = matrix.options(base)
     names = [path.stem for path in models]
     if len(set(names)) != len(names):
         raise Error("two models have the same file name", "rename one: names identify measurements")
@@ -57,13 +72,15 @@ def measure_all(
 
         def one(job: tuple[Subject, Options]) -> dict[str, Any]:
             row = measure(job[0], job[1], flash)
+            if not console.is_terminal:
+                console.print(f"measured {row['model']}, {row['variant']}, {row['target']}", markup=False)
             progress.advance(task)
             return row
 
         with ThreadPoolExecutor(_WORKERS) as pool:
             rows = list(pool.map(one, jobs))
-    gcc = compiler_version(get_target(targets[0], base.targets_file))
-    library = cmsis.find(base.cmsis_nn) if "cmsis-nn" in variants else None
+    gcc = compiler_version(get_target(matrix.targets[0], base.targets_file))
+    library = cmsis.find(base.cmsis_nn) if "cmsis-nn" in matrix.variants else None
     return document(tool_versions(gcc, library), compare_variants(rows))
 
 
@@ -112,10 +129,14 @@ def verification_result(graph: Graph, found: Verification) -> dict[str, Any]:
 
 def verification_lines(graph: Graph, found: Verification) -> list[str]:
     """`verify` for people: every node's distance, then the verdict."""
-    lines = [_node_line(n) for n in found.nodes]
+    lines = ["reference against onnxruntime, each node fed onnxruntime's own inputs:"]
+    lines += [_node_line(n) for n in found.nodes]
+    if any(n.undecided for n in found.nodes):
+        lines.append("  (undecided: exactly halfway between two steps, where float32 noise decides)")
     difference = found.difference
     if difference is None:
-        lines.append(f"generated C equals the reference in every node, {found.outputs.samples} samples")
+        how = "exactly" if all(n.integer for n in found.nodes) else "(float32: within 1e-5 or 1e-4)"
+        lines.append(f"generated C equals the reference {how} in every node, {found.outputs.samples} samples")
     else:
         lines.append(
             f"generated C DIFFERS from the reference, first at {difference.op} node {difference.node!r}: "

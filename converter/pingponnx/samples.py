@@ -31,11 +31,17 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files if name.startswith(("in", "out"))}
     except Exception as error:  # numpy and zipfile raise whatever a damaged archive makes them
-        raise Error(f"cannot read the samples {path.name}: {error}", "they must be an .npz file") from error
-    stacks = [_stack(arrays, f"in{i}", onnx_shape(graph, n), path) for i, n in enumerate(graph.inputs)]
-    named = [(f"out{i}", onnx_shape(graph, n)) for i, n in enumerate(graph.outputs)]
-    expected = [_stack(arrays, name, shape, path) for name, shape in named if name in arrays]
-    count = min((len(s) for s in (*stacks, *expected)), default=0)
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise Error(
+            f"cannot read the samples {path.name}: {reason}", "make them with numpy.savez(path, in0=...)"
+        ) from error
+    stacks = [_stack(arrays, f"in{i}", graph, n, path) for i, n in enumerate(graph.inputs)]
+    named = [(f"out{i}", n) for i, n in enumerate(graph.outputs)]
+    expected = [_stack(arrays, name, graph, n, path) for name, n in named if name in arrays]
+    counts = {len(s) for s in (*stacks, *expected)}
+    if len(counts) > 1:
+        raise Error(f"the arrays of {path.name} hold different numbers of samples: {sorted(counts)}")
+    count = min(counts, default=0)
     count = count if limit is None else min(count, limit)
     if not count:
         raise Error(f"{path.name} holds no samples", "stack the samples on a first axis")
@@ -46,21 +52,47 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
     ]
 
 
-def _stack(arrays: dict[str, Array], name: str, shape: Shape, path: Path) -> Array:
+def _stack(arrays: dict[str, Array], name: str, graph: Graph, tensor: str, path: Path) -> Array:
+    """One array of the file, `samples + shape of the input`, in the type that the ONNX model takes."""
+    shape = onnx_shape(graph, tensor)
     if name not in arrays:
         raise Error(
             f"{path.name} has no array {name!r}", "name them in0, in1, ... in the order of the inputs"
         )
     array = arrays[name]
-    size = int(np.prod(shape))
     if array.dtype.kind not in "biuf":
         raise Error(f"array {name!r} of {path.name} holds no numbers", "save numeric arrays")
-    if array.ndim == 0 or array.size != len(array) * size:
+    without_batch = shape[1:] if shape[:1] == (1,) else shape
+    if array.ndim == 0 or array.shape[1:] not in (shape, without_batch):
         raise Error(
             f"array {name!r} of {path.name} has the shape {array.shape}, samples of {shape} are needed",
-            "stack the samples on a first axis",
+            "stack the samples on a first axis, in the axis order of the ONNX model",
         )
-    return array.reshape(len(array), *shape)
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise Error(f"array {name!r} of {path.name} holds NaN", "remove those samples")
+    return _typed(array, name, graph, tensor, path).reshape(len(array), *shape)
+
+
+def _typed(array: Array, name: str, graph: Graph, tensor: str, path: Path) -> Array:
+    """float32 where the model takes that; else whole numbers that fit the input's type."""
+    dtype = graph.tensors[tensor].dtype
+    if dtype is DType.F32 or _is_absorbed(graph, tensor):
+        return array.astype(np.float32)
+    typed = array.astype(dtype.numpy)
+    if not np.array_equal(typed, array):
+        raise Error(
+            f"array {name!r} of {path.name} does not fit the input's type {dtype.value}",
+            f"quantize the samples as the model expects, and save them as {dtype.value}",
+        )
+    return typed
+
+
+def _is_absorbed(graph: Graph, name: str) -> bool:
+    """True when ONNX's own input or output is float32 and the C library's is quantized."""
+    tensor = graph.tensors[name]
+    if tensor.dtype is not DType.S8 or tensor.quantization is None:
+        return False
+    return tensor.origin is None or tensor.origin.name != graph.ports[name].name
 
 
 def random_samples(graph: Graph, count: int = _RANDOM_SAMPLES) -> list[Sample]:
@@ -76,9 +108,9 @@ def _random(rng: np.random.Generator, graph: Graph, name: str) -> Array:
     if tensor.dtype is DType.U8:
         return rng.integers(0, 256, shape).astype(np.uint8)
     codes = rng.integers(-128, 128, shape).astype(tensor.dtype.numpy)
-    if tensor.quantization is None or tensor.origin is None or tensor.origin.name == graph.ports[name].name:
+    if tensor.quantization is None or not _is_absorbed(graph, name):
         return codes
-    return dequantize_array(codes, tensor.quantization)  # ONNX's own input is float32
+    return dequantize_array(codes, tensor.quantization)
 
 
 def onnx_shape(graph: Graph, name: str) -> Shape:

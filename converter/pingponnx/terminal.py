@@ -1,6 +1,7 @@
 """What the command line prints and how it ends: JSON, tables, one clear message per failure."""
 
 import json
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,32 +57,28 @@ def _pad(cell: str, width: int) -> str:
     return cell.rjust(width) if numeric else cell.ljust(width)
 
 
-def guarded(run: Callable[[], None], debug: Callable[[], bool]) -> int:
+def guarded(run: Callable[[], None], debug: bool) -> int:
     """Run the command line; every failure becomes one clear message and an exit code."""
     try:
         run()
-    except MismatchError as error:
-        return _complain(error, EXIT_WORSE, debug())
-    except Error as error:
-        return _complain(error, EXIT_FAILED, debug())
     except KeyboardInterrupt:
         stderr.print("interrupted")
         return EXIT_FAILED
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except Exception as error:  # a bug of ours: say so, show where on request
-        if debug():
-            raise
-        stderr.print(f"internal error: {type(error).__name__}: {plain(str(error))}", markup=False)
-        stderr.print("hint: run again with --debug and report the traceback", markup=False)
-        return EXIT_FAILED
+    except Exception as error:  # anything but an Error is a bug of ours: say so
+        if debug:
+            traceback.print_exc()
+        _complain(error)
+        return EXIT_WORSE if isinstance(error, MismatchError) else EXIT_FAILED
     return 0
 
 
-def _complain(error: Error, code: int, debug: bool) -> int:
-    if debug:
-        raise error
-    lines = [f"error: {error.message}"] + ([f"hint: {error.hint}"] if error.hint else [])
+def _complain(error: Exception) -> None:
+    if isinstance(error, Error):
+        lines = [f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])]
+    else:
+        lines = [f"internal error: {type(error).__name__}: {error}"]
+        lines.append("hint: run again with --debug and report the traceback")
     for line in "\n".join(lines).splitlines():
         stderr.print(plain(line), markup=False)
-    return code

@@ -62,7 +62,7 @@ class Binary(Operator):
             return "an operand is not quantized per tensor"
         sa, sb, sy = _scales(site)
         worst = [max(S8_MAX - zero, zero - S8_MIN) for zero in self._zero_points(site)]
-        steps = self.magnitude(np.float64(worst[0] * sa), np.float64(worst[1] * sb)) / sy
+        steps = float(self.magnitude(np.array(worst[0] * sa), np.array(worst[1] * sb))) / sy
         return "the output scale is so small that int32 results could overflow" if steps > 2**30 else ""
 
     def permuted(self, permutation: tuple[int, ...]) -> Self:

@@ -130,7 +130,8 @@ def _integer_bias(bias: Tensor | None, scale: Array) -> Array:
         return np.broadcast_to(bias.data.ravel(), scale.shape).astype(np.int64)
     steps = np.rint(np.broadcast_to(bias.real().ravel(), scale.shape).astype(np.float64) / scale)
     limit = 2.0**40  # far beyond int32, so that the layer is refused
-    return np.clip(np.nan_to_num(steps, nan=limit), -limit, limit).astype(np.int64)
+    limited: Array = np.clip(np.nan_to_num(steps, nan=limit), -limit, limit).astype(np.int64)
+    return limited
 
 
 def _prove_bounds(

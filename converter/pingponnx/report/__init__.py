@@ -2,7 +2,7 @@
 
 from pingponnx.report.compare import Change, Limits, compare, parse_limit
 from pingponnx.report.document import cycle_note, document, render
-from pingponnx.report.tables import summary_rows, tables
+from pingponnx.report.tables import short, summary_rows, tables
 
 __all__ = [
     "Change",
@@ -12,6 +12,7 @@ __all__ = [
     "document",
     "parse_limit",
     "render",
+    "short",
     "summary_rows",
     "tables",
 ]

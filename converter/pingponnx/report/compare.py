@@ -30,10 +30,12 @@ class Change:
     worse: bool
 
     def __str__(self) -> str:
-        sign = "WORSE" if self.worse else "changed"
-        step = ""
+        if self.metric == "measurement":
+            return f"{'WORSE' if self.worse else 'new'}: {self.measurement}: {self.after}"
+        sign, step = "WORSE" if self.worse else "changed", ""
         if isinstance(self.before, int) and isinstance(self.after, int) and self.before:
             step = f" ({100 * (self.after / self.before - 1):+.2f} %)"
+            sign = sign if self.worse or self.after > self.before else "better"
         return f"{sign}: {self.measurement}: {self.metric} {self.before} -> {self.after}{step}"
 
 
@@ -50,6 +52,8 @@ def parse_limit(text: str) -> tuple[str, float]:
 def compare(run: Mapping[str, Any], baseline: Mapping[str, Any], limits: Limits) -> list[Change]:
     """Everything that differs, worst first. Raises Error when a document is not a report."""
     new, old = _rows(run), _rows(baseline)
+    if not new.keys() & old.keys():
+        raise Error("the report and the baseline have no measurement in common", "measure the same models")
     changes: list[Change] = []
     for key in sorted(new.keys() | old.keys()):
         name = ", ".join(key)
@@ -66,8 +70,12 @@ def _rows(report: Mapping[str, Any]) -> dict[tuple[str, ...], Mapping[str, Any]]
     try:
         if report["schema"] != 1:
             raise Error(f"report schema {report['schema']!r} is unknown", "use a matching pingponnx")
-        return {tuple(str(row[k]) for k in _KEY): row for row in report["measurements"]}
-    except (KeyError, TypeError) as error:
+        rows = {tuple(str(row[k]) for k in _KEY): row for row in report["measurements"]}
+        for row in rows.values():
+            for path in _METRICS.values():
+                _value(row, path)
+        return rows
+    except (KeyError, TypeError, ValueError) as error:
         raise Error(
             "this is not a pingponnx report", "give the report.json that `pingponnx report` wrote"
         ) from error

@@ -65,7 +65,7 @@ def _title(row: Mapping[str, Any]) -> str:
 
 def _cell(text: str) -> str:
     """A string from a model as it may stand in Markdown: no markup, no cell or line break."""
-    return "".join(c if c.isalnum() or c in " ,.;:=+-_/()%#@" else "?" for c in text)
+    return "".join(c if c.isalnum() or c in " ,.;:=+-_/()%#@'" else "?" for c in text)
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
@@ -80,7 +80,7 @@ def _versions(tool: Mapping[str, Any]) -> str:
     named = f"CMSIS-NN {cmsis['version']} ({cmsis['source']})" if cmsis else ""
     parts = [
         f"pingponnx {tool['pingponnx']}",
-        tool["gcc"],
+        f"{tool['gcc']} {tool['optimisation']}" if tool["gcc"] else "",
         tool["qemu"],
         named,
         f"onnxruntime {tool['onnxruntime']}",

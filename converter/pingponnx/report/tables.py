@@ -52,7 +52,7 @@ def frame(rows: Rows) -> pd.DataFrame:
 
 def summary_rows(rows: Rows) -> list[dict[str, str]]:
     """The comparison for people: sizes, and each variant relative to the CMSIS-NN one where there is one."""
-    base = {_setting(r): r for r in rows if r["variant"] == "cmsis-nn"}
+    base = {_setting(r): r for r in rows if r["variant"] == "cmsis-nn" and not _only_ours(r)}
     return [
         {
             "model": r["model"],
@@ -60,7 +60,7 @@ def summary_rows(rows: Rows) -> list[dict[str, str]]:
             "variant": r["variant"],
             "goal": r["goal"],
             "RAM": _number(r["ram"]["total"]),
-            "vs CMSIS-NN": _relative(r, base.get(_setting(r)), "ram"),
+            "RAM vs CMSIS-NN": _relative(r, base.get(_setting(r)), "ram"),
             "arena": _number(r["ram"]["arena"]),
             "stack": _number(r["ram"]["stack"]),
             "flash": _number(r["flash"]["total"]),
@@ -68,7 +68,8 @@ def summary_rows(rows: Rows) -> list[dict[str, str]]:
             "constants": _number(r["flash"]["constants"]),
             "instructions": _number(r["instructions"]),
             "cycles": _number(r["cycles"]),
-            "speed": _speed(r, base.get(_setting(r))),
+            "speed vs CMSIS-NN": _speed(r, base.get(_setting(r))),
+            "CMSIS-NN nodes": _calls(r),
             "same bytes": _same(r),
             "vs onnxruntime": _distance(r),
         }
@@ -88,6 +89,17 @@ def _relative(row: Mapping[str, Any], base: Mapping[str, Any] | None, kind: str)
     if base is None or row is base or not base[kind]["total"] or row[kind]["total"] is None:
         return ""
     return f"{100 * (row[kind]['total'] / base[kind]['total'] - 1):+.1f} %"
+
+
+def _only_ours(row: Mapping[str, Any]) -> bool:
+    """True when no node of a CMSIS-NN measurement calls CMSIS-NN, as for float32."""
+    return len(row["fallbacks"]) == len(row["nodes"])
+
+
+def _calls(row: Mapping[str, Any]) -> str:
+    if row["variant"] != "cmsis-nn":
+        return ""
+    return f"{len(row['nodes']) - len(row['fallbacks'])} of {len(row['nodes'])}"
 
 
 def _speed(row: Mapping[str, Any], base: Mapping[str, Any] | None) -> str:
