@@ -25,6 +25,7 @@ from tiny_models import TINY, images, tiny
 
 GOLDEN = Path(__file__).parent / "golden"
 WARN = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+PRINTABLE = {"\n", *map(chr, range(32, 127))}
 HOSTILE = [
     'it\'s "quoted"',
     "line\nbreak\r\n#error injected",
@@ -96,15 +97,16 @@ def _renamed(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
 
 
 def _safe(conversion: Conversion) -> None:
-    """No name of a stranger's stands in the C or CMake text, and the manifest is JSON."""
+    """No name that could harm stands in the C or CMake text, and the manifest is JSON."""
+    harmful = [name for name in HOSTILE if comment(name) != name]
     for file, text in conversion.sources.items():
         if file.endswith(".json"):
             assert json.loads(text)["model"] == conversion.graph.name
             continue
-        assert text.isprintable() or set(text) - {"\n"} <= {chr(c) for c in range(32, 127)}, file
-        assert not any(bad in text for bad in ("injected */", "/etc/", "touch x)", "../"))
-        assert max(map(len, text.splitlines())) < 400
-        assert text.count("/*") == text.count("*/")
+        assert set(text) <= PRINTABLE, file
+        assert not any(name in text for name in harmful), file
+        assert not any(line.lstrip().startswith("#error") for line in text.splitlines()), file
+        assert text.count("/*") == text.count("*/"), file
 
 
 def test_hostile_names_inside_a_model(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_hostile_names_inside_a_model(tmp_path: Path) -> None:
 
 
 def test_hostile_names_of_models(tmp_path: Path) -> None:
-    """Everything in one program: no symbol, macro or file of two models collides unless the names are equal."""
+    """All in one program: no symbol, macro or file of two models collides unless the prefixes are equal."""
     normal = normal_form(save(images(), tmp_path / "model.onnx"), HOST)
     seen: dict[str, str] = {}
     objects = []
@@ -245,7 +247,8 @@ int main(void) {
     if (memcmp(alone[0], alone[1], sizeof alone[0]) == 0) return 2;
     nesting = 0;
     if (start(0) != 0 || differs(0) || runs < 3) return 3;
-    if (tiny_images_run((tiny_images_arena *)(void *)(arenas[0].bytes + 1)) != TINY_IMAGES_BAD_ARENA) return 4;
+    void *odd = arenas[0].bytes + 1;
+    if (tiny_images_run(odd) != TINY_IMAGES_BAD_ARENA || tiny_images_run(NULL) != TINY_IMAGES_BAD_ARENA) return 4;
     tiny_images_dequantize_output_0(&arenas[0], real);
     for (int k = 0; k < TINY_IMAGES_OUTPUT_0_SIZE; ++k) {
         float want = (float)(alone[0][k] - TINY_IMAGES_OUTPUT_0_ZERO_POINT) * TINY_IMAGES_OUTPUT_0_SCALE;

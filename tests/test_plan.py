@@ -130,11 +130,11 @@ def _arena(problem: Problem, offsets: tuple[int, ...]) -> int:
 @settings(deadline=None, max_examples=100)
 @given(problems(blocks=10, largest=12))
 def test_a_placement_is_legal_and_no_smaller_than_the_bound(problem: Problem) -> None:
-    found = place(problem, iterations=300)
+    found = place(problem)
     assert _legal(problem, found.offsets)
     assert min(found.offsets) >= 0
     assert found.arena == _arena(problem, found.offsets) >= lower_bound(problem)
-    assert place(problem, iterations=300) == found
+    assert place(problem) == found
 
 
 def _brute_force(problem: Problem) -> int:

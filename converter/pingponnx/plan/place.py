@@ -14,7 +14,8 @@ from pingponnx.calls import Call
 from pingponnx.ir import Graph
 from pingponnx.plan.lifetimes import ALIGNMENT, Block, roots_of
 
-_ITERATIONS = 3000
+_ITERATIONS = 3000  # for small networks; large ones get as many as cost about the same
+_PAIR_CHECKS = 600_000
 _SEED = 20070134  # any fixed number: the same network always gets the same plan
 
 
@@ -103,8 +104,9 @@ def _shareable(problem: Problem, a: int, b: int) -> int:
     return min(problem.sizes[a], problem.sizes[b], max(problem.sizes[b] - max(distance, 0), 0))
 
 
-def place(problem: Problem, iterations: int = _ITERATIONS) -> Solution:
+def place(problem: Problem) -> Solution:
     """The best placement found; optimal when its arena equals `lower_bound(problem)`."""
+    iterations = min(_ITERATIONS, _PAIR_CHECKS // (2 * len(problem.forbidden) + 1))
     count, bound = len(problem.sizes), lower_bound(problem)
     neighbours = _neighbours(problem)
     by_size = sorted(range(count), key=lambda i: (-problem.sizes[i], i))
