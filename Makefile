@@ -26,12 +26,12 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror runtime_c/*.h runtime_c/port/*.[ch] cmsis_baseline/*.h
+	$(BIN)/clang-format --dry-run --Werror runtime_c/*.h runtime_c/port/*.[ch] runtime_c/plugin/*.[ch] cmsis_baseline/*.h
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
-	$(BIN)/clang-format -i runtime_c/*.h runtime_c/port/*.[ch] cmsis_baseline/*.h
+	$(BIN)/clang-format -i runtime_c/*.h runtime_c/port/*.[ch] runtime_c/plugin/*.[ch] cmsis_baseline/*.h
 
 bench: setup
 	$(BIN)/python tools/bench.py

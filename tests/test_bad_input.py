@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from models import HOST, assert_refused, command_line, listing, make_model, make_node, save
-from pingponnx.errors import Error, ModelError, UnsupportedError
+from pingponnx.errors import BudgetError, Error, ModelError, UnsupportedError
 from pingponnx.pipeline import convert, normal_form
 
 LENET = Path(__file__).resolve().parents[1] / "examples" / "lenet5" / "lenet5_int8.onnx"
@@ -112,6 +112,10 @@ def _mismatching() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
+def _huge() -> onnx.ModelProto:
+    return make_model([make_node("Relu", ["x"], "y")], {"x": [1, 5000, 5000]}, ["y"])
+
+
 def _declared_wrong() -> onnx.ModelProto:
     model = _relu()
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 9, 9]))
@@ -160,6 +164,7 @@ CASES: dict[str, tuple[Maker, type[Error], str]] = {
         UnsupportedError,
         "scale is zero, negative, infinite or NaN",
     ),
+    "too large": (_saved(_huge()), BudgetError, "arena of 100,000,000 bytes"),
     "mismatching operands": (_saved(_mismatching()), ModelError, "shapes do not fit"),
     "mismatching declaration": (_saved(_declared_wrong()), ModelError, "shapes do not fit"),
 }

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from pingponnx.build import Entry, Firmware, build
 from pingponnx.errors import Error, ToolchainError
@@ -38,7 +38,7 @@ int tiny_run(tiny_arena *arena) {
     first(arena);
     PINGPONNX_NODE_END(0, arena->bytes, 8);
     PINGPONNX_NODE_BEGIN(1);
-    second(arena);
+    second();
     PINGPONNX_NODE_END(1, arena->bytes, 8);
     return 0;
 }
@@ -52,8 +52,8 @@ int tiny_run(tiny_arena *arena);
 
 def naked(name: str, *lines: str) -> str:
     text = "\\n\\t".join([".syntax unified", *lines])
-    head = f"__attribute__((naked, noipa)) static void {name}(tiny_arena *a __attribute__((unused)))"
-    return f'{head} {{ ASM("{text}"); }}'
+    parameter = "tiny_arena *a __attribute__((unused))" if name == "first" else "void"
+    return f'__attribute__((naked, noipa)) static void {name}({parameter}) {{ ASM("{text}"); }}'
 
 
 def spin(name: str, turns: int) -> str:
@@ -97,7 +97,7 @@ def test_loops_of_known_length(core: str, turns: int, tmp_path: Path) -> None:
 @on_each_core
 def test_a_traced_firmware_is_counted_by_its_markers(core: str, tmp_path: Path) -> None:
     image = tiny(core, tmp_path, spin("first", 1000), spin("second", 1), trace=True)
-    assert profile(image, [[]]).node_instructions == run(image, [[]]).node_instructions == (2003, 5)
+    assert profile(image, [[]]).node_instructions == run(image, [[]]).node_instructions == (2004, 5)
 
 
 LOADS = naked(
@@ -110,7 +110,7 @@ LOADS = naked(
     "strh r1, [r0, #6]",
     "strb r1, [r0, #7]",
     "ldr r2, =table",  # a word from flash
-    "ldmia r2, {r3, r4, r5, r6}",  # 4 words from flash
+    "ldmia r2!, {r3, r4, r5, r6}",  # 4 words from flash
     "pop {r4, r5, r6, pc}",  # 4 words loaded from the stack
     ".ltorg",
 )
@@ -118,7 +118,7 @@ LOADS = naked(
 
 @on_each_core
 def test_known_loads_and_stores(core: str, tmp_path: Path) -> None:
-    image = tiny(core, tmp_path, LOADS, spin("second", 100))
+    image = tiny(core, tmp_path, LOADS, spin("second", 100_003))
     found = profile(image, [[]], memory=True)
     node = found.traffic[found.region(0)]
     assert node.by_place["ram"] == Accesses(loads=7, load_bytes=23, stores=7, store_bytes=23)
@@ -160,8 +160,8 @@ def test_code_that_straddles_pages(tmp_path: Path) -> None:
     wide = naked("first", "nop", ".rept 2000", "add.w r1, r1, #1", ".endr", "bx lr")
     found = profile(tiny("cortex-m4", tmp_path, wide, spin("second", 1)), [[]])
     assert found.node_instructions == (2003, 5)
-    blocks = [b for b in found.blocks if found.region(0) in b.counts and b.instructions > 10]
-    assert sum(b.instructions for b in blocks) == 2002 and sum(b.bytes for b in blocks) == 8004
+    blocks = [b for b in found.blocks if found.region(0) in b.counts]
+    assert sum(b.instructions for b in blocks) == 2003 and sum(b.bytes for b in blocks) == 8004 + 4
 
 
 # -- flash lines ------------------------------------------------------------------------------------
@@ -199,77 +199,53 @@ def test_impossible_flash_lines_are_refused(wrong: tuple[int, int, int]) -> None
 # -- networks ---------------------------------------------------------------------------------------
 
 
-@cache
-def network(model: Path, options: Options) -> tuple[Firmware, Firmware, list[list[bytes]]]:
-    """Plain and traced firmware, and a sample; in folders that last as long as the process."""
-    import tempfile
-
-    folder = tempfile.TemporaryDirectory()
-    _kept.append(folder)
-    conversion = convert(normal_form(model, options), options)
-    plain, traced = (
-        firmware(conversion, Path(folder.name) / str(trace), trace=trace) for trace in (False, True)
-    )
-    return plain, traced, [list(s) for s in input_bytes(conversion.graph, random_samples(conversion.graph, 1))]
-
-
-_kept: list[object] = []
-
-
-def networks() -> list[object]:
-    variants = [pytest.param("optimised"), pytest.param("cmsis-nn", marks=pytest.mark.cmsis)]
-    rows = [(LENET, core, v) for core in CORES for v in variants]
+def networks() -> list[ParameterSet]:
+    variants = {"optimised": [], "cmsis-nn": [pytest.mark.cmsis]}
+    models = [(LENET, core) for core in CORES]
     if DS_CNN.exists():
-        rows += [(DS_CNN, core, v) for core in ("cortex-m0", "cortex-m4", "cortex-m55") for v in variants]
+        models += [(DS_CNN, core) for core in ("cortex-m0", "cortex-m4", "cortex-m55")]
     return [
-        pytest.param(model, core, *v.values, marks=v.marks, id=f"{model.stem}-{core}-{v.values[0]}")
-        for model, core, v in rows
+        pytest.param(model, core, variant, marks=marks, id=f"{model.stem}-{core}-{variant}")
+        for model, core in models
+        for variant, marks in variants.items()
     ]
 
 
-on_networks = pytest.mark.parametrize(("model", "core", "variant"), networks())
+@pytest.mark.parametrize(("model", "core", "variant"), networks())
+def test_networks(model: Path, core: str, variant: str, tmp_path: Path) -> None:
+    options = Options(target=core, variant=variant)
+    conversion = convert(normal_form(model, options), options)
+    samples = [list(s) for s in input_bytes(conversion.graph, random_samples(conversion.graph, 1))]
 
-
-@on_networks
-def test_every_node_of_a_network_agrees_with_icount(model: Path, core: str, variant: str) -> None:
-    """The same traced firmware counted both ways: not one instruction differs."""
-    _, traced, samples = network(model, Options(variant=variant, target=core))
-    counted = run(traced, samples)
-    found = profile(traced, samples)
-    assert found.node_instructions == counted.node_instructions
-    assert (found.outputs,) == counted.outputs
-
-
-@on_networks
-def test_a_network_is_counted_without_disturbing_it(model: Path, core: str, variant: str) -> None:
-    plain, _, samples = network(model, Options(variant=variant, target=core))
-    counted = run(plain, samples)
-    found = profile(plain, samples, memory=True)
+    # Not disturbed: all of the run is counted as without a profiler, three times the same.
+    plain = firmware(conversion, tmp_path / "plain")
+    counted, found = run(plain, samples), profile(plain, samples, memory=True)
     assert total(found) == counted.instructions
     assert found.stack == counted.stack
     assert (found.outputs,) == counted.outputs
     assert found.instructions(found.run) < 60  # around the nodes there is no loop
     assert found == profile(plain, samples, memory=True) == profile(plain, samples, memory=True)
 
+    # The same traced firmware counted both ways: on no node one instruction differs.
+    traced = firmware(conversion, tmp_path / "traced", trace=True)
+    by_marker = profile(traced, samples)
+    assert by_marker.node_instructions == run(traced, samples).node_instructions
 
-@on_networks
-def test_nodes_by_debug_information_are_those_of_the_markers(model: Path, core: str, variant: str) -> None:
-    """What the marker itself executes is counted for the node that it ends here: the same for every node."""
-    _, traced, samples = network(model, Options(variant=variant, target=core))
-    by_marker = profile(traced, samples).node_instructions
-    by_line = profile(replace(traced, trace=False), samples).node_instructions
-    surplus = [b - a for a, b in zip(by_marker, by_line, strict=True) if a or b]
-    assert max(surplus) - min(surplus) < 40
-    assert max(surplus) < 400
+    # Told apart by debug information, each node has the same few instructions more: those of the marker
+    # behind it. A handful is at the border of two nodes.
+    by_line = profile(replace(traced, trace=False), samples)
+    pairs = zip(by_marker.node_instructions, by_line.node_instructions, strict=True)
+    more = [line - marker for marker, line in pairs if marker or line]
+    assert max(more) < 400
+    assert max(more) - min(more) < 40
 
 
 # -- what can go wrong ------------------------------------------------------------------------------
 
 
 def test_the_host_cannot_be_profiled(tmp_path: Path) -> None:
-    sources = {"tiny.h": HEADER, "tiny.c": TINY.replace("first(arena);", "").replace("second(arena);", "")}
-    sources["tiny.c"] = sources["tiny.c"].replace("FUNCTIONS", "")
-    image = build(sources, Entry("tiny", (), (), 2), get_target("host"), tmp_path)
+    code = '#include "tiny.h"\nint tiny_run(tiny_arena *arena) { return arena == 0; }\n'
+    image = build({"tiny.h": HEADER, "tiny.c": code}, Entry("tiny", (), (), 2), get_target("host"), tmp_path)
     with pytest.raises(Error, match="cannot be profiled"):
         profile(image, [[]])
 

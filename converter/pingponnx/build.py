@@ -356,7 +356,8 @@ def _compile_all(target: Target, folder: Path, jobs: Mapping[str, Sequence[str]]
 
     def compile_one(job: tuple[str, Sequence[str]]) -> None:
         output, arguments = job
-        command = [_compiler(target), *target.flags, *arguments, "-c", "-o", output]
+        here = f"-ffile-prefix-map={folder}=."  # debug information would name the folder
+        command = [_compiler(target), *target.flags, *arguments, here, "-c", "-o", output]
         execute(command, cwd=folder, hint=_hint(target) if shutil.which(command[0]) is None else "")
 
     with ThreadPoolExecutor(_WORKERS) as pool:

@@ -46,21 +46,31 @@ def _wide(address: int, first: int, second: int) -> tuple[int, ...] | None:
 
 
 def _wide_branch(address: int, first: int, second: int) -> tuple[int, ...] | None:
-    sign = first >> 10 & 1
-    if second & 0xD000 == 0x9000:  # B, with the offset's bits 23 and 22 coded by the sign
-        i1, i2 = (second >> 13 & 1) ^ sign ^ 1, (second >> 11 & 1) ^ sign ^ 1
-        high = sign << 23 | i1 << 22 | i2 << 21
-        return (address + 4 + _signed(high | (first & 0x3FF) << 11 | (second & 0x7FF), 24) * 2,)
+    if second & 0xD000 == 0x9000:  # B
+        return (_far_target(address, first, second),)
     if second & 0xD000 == 0x8000 and first & 0x0380 != 0x0380:  # B<c>
-        high = sign << 19 | (second >> 11 & 1) << 18 | (second >> 13 & 1) << 17
-        return (
-            address + 4,
-            address + 4 + _signed(high | (first & 0x3F) << 11 | (second & 0x7FF), 20) * 2,
-        )
+        high = (first >> 10 & 1) << 19 | (second >> 11 & 1) << 18 | (second >> 13 & 1) << 17
+        offset = _signed(high | (first & 0x3F) << 11 | (second & 0x7FF), 20) * 2
+        return address + 4, address + 4 + offset
     if second & 0xF001 == 0xC001:  # the loop instructions of v8.1-M: LE, LETP backwards, WLS, WLSTP forwards
         offset = (second & 0x7FE) << 1 | (second >> 10 & 2)
         return address + 4, address + 4 + (-offset if first & 0xF == 0xF else offset)
     return None
+
+
+def call_target(address: int, first: int, second: int) -> int | None:
+    """Where a BL goes, None for other instructions. Compilers also use it to jump far within a function."""
+    if first & 0xF800 != 0xF000 or second & 0xD000 != 0xD000:
+        return None
+    return _far_target(address, first, second)
+
+
+def _far_target(address: int, first: int, second: int) -> int:
+    """Of B and BL: the offset's bits 23 and 22 are coded by its sign."""
+    sign = first >> 10 & 1
+    i1, i2 = (second >> 13 & 1) ^ sign ^ 1, (second >> 11 & 1) ^ sign ^ 1
+    high = sign << 23 | i1 << 22 | i2 << 21
+    return address + 4 + _signed(high | (first & 0x3FF) << 11 | (second & 0x7FF), 24) * 2
 
 
 def _signed(value: int, bits: int) -> int:
@@ -76,7 +86,11 @@ def reachable(entry: int, halfwords: Mapping[int, int]) -> dict[int, tuple[int, 
         if address in found or address not in halfwords:
             continue
         first, second = halfwords[address], halfwords.get(address + 2, 0)
-        after = successors(address, first, second, halfwords.get(address - 2, 0))
+        previous = halfwords[address - 2] if address - 2 in found else 0  # an instruction, not half of one
+        after = successors(address, first, second, previous)
+        called = call_target(address, first, second)
+        if called is not None and called in halfwords:  # a jump: no function calls a part of itself
+            after = (called,)
         found[address] = tuple(a for a in after if a in halfwords)
         waiting += found[address]
     return found

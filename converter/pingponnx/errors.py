@@ -58,7 +58,8 @@ class UnsupportedError(Error):
         for item in self.items:
             groups.setdefault((item.op, item.reason, item.hint), []).append(repr(item.node))
         lines = [
-            f"  - {op}: {reason}{f' ({advice})' if advice else ''}: {', '.join(nodes)}"
+            f"  - {op} node{'s' * (len(nodes) > 1)} {', '.join(nodes)}: {reason}"
+            + (f" ({advice})" if advice else "")
             for (op, reason, advice), nodes in groups.items()
         ]
         where = f"{model}: " if model else ""

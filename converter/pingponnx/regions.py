@@ -1,7 +1,7 @@
 """Which node each instruction of a run function belongs to, from debug information and the loops in it.
 
 The compiler names a wrong line where it moves or shares instructions, which matters where these are repeated.
-But nodes run one after the other, so that all of a loop is one node's: the one of most of its instructions.
+But nodes run one after the other, so that all of a loop is one node's: that of most of its instructions.
 """
 
 import re
@@ -61,9 +61,11 @@ def nodes_by_line(source: str) -> dict[int, int]:
 
 
 def _owner(nodes: Iterable[int | None]) -> int | None:
-    """The most frequent node; of equals the earlier one, so that it is always the same."""
-    counts = Counter(node for node in nodes if node is not None)
-    return min(counts, key=lambda node: (-counts[node], node)) if counts else None
+    """The node of clearly most instructions: two nodes that share much of a loop were not told apart."""
+    counts = Counter(node for node in nodes if node is not None).most_common(2)
+    if not counts or (len(counts) > 1 and 2 * counts[1][1] > counts[0][1]):
+        return None
+    return counts[0][0]
 
 
 def _spans(nodes: Mapping[int, int | None]) -> Iterator[Span]:

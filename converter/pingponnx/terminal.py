@@ -57,7 +57,7 @@ def _pad(cell: str, width: int) -> str:
     return cell.rjust(width) if numeric else cell.ljust(width)
 
 
-def guarded(run: Callable[[], None], debug: bool) -> int:
+def guarded(run: Callable[[], None], debug: bool = False) -> int:
     """Run the command line; every failure becomes one clear message and an exit code."""
     try:
         run()

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pingponnx.calls import Call
+from pingponnx.errors import BudgetError
 from pingponnx.ir import Graph
 from pingponnx.plan.lifetimes import ALIGNMENT, Block, blocks_of, roots_of
 from pingponnx.plan.place import Problem, lower_bound, place, problem_of
 from pingponnx.plan.verify import verify
 
 Calls = Sequence[Call | None]
+
+_LARGEST = 2**26  # bytes, more than any board has; beyond it, the byte-wise verification would take too much
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class Plan:
 def plan(graph: Graph, calls: Calls, unfused: Graph) -> Plan:
     """Place everything; `unfused` is the same network before max-pools were fused, for the comparison.
 
-    Sizes count network input, output and kernel scratch. Raises MemoryPlanError if verification fails.
+    Sizes count network input, output and kernel scratch. Raises BudgetError for an arena that no
+    board holds, and MemoryPlanError if verification fails.
     """
     blocks = blocks_of(graph, calls)
     strategies, problems, solutions = dict(_paper(graph, unfused)), {}, {}
@@ -59,6 +63,11 @@ def plan(graph: Graph, calls: Calls, unfused: Graph) -> Plan:
         solutions[name] = place(problems[name])
         strategies[name] = solutions[name].arena
     best = min(reversed(_RULES), key=lambda name: strategies[name])
+    if strategies[best] > _LARGEST:
+        message = (
+            f"{graph.name} needs an arena of {strategies[best]:,} bytes, at most {_LARGEST:,} can be planned"
+        )
+        raise BudgetError(message, "give the model smaller inputs")
     offsets = solutions[best].offsets
     placed = tuple(
         Placed(b.name, b.kind, offsets[i], b.bytes, b.first, b.last, b.tensors) for i, b in enumerate(blocks)
