@@ -16,6 +16,7 @@ from pingponnx.cycles import (
     flash_cycles,
     read_image,
 )
+from pingponnx.errors import Error
 from pingponnx.profile import OUTSIDE, FlashLines, Profile, available, profile
 
 
@@ -49,6 +50,11 @@ def unavailable(firmware: Firmware) -> str:
     if firmware.target.is_host:
         return "cycles are modelled for Cortex-M cores only"
     reason = available()
+    if not reason:
+        try:
+            cycle_model(firmware.target)
+        except Error as error:  # a core of the user's own, without a table
+            reason = error.message
     return f"no modelled cycles: {reason}" if reason else ""
 
 

@@ -61,11 +61,10 @@ def write_file(path: Path, data: bytes) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raise Error unless `folder` is new, empty, or holds nothing but what an earlier run wrote."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise Error(f"{folder} exists and is not a folder", "choose another folder with -o")
-    present = {child.name for child in folder.iterdir()} - {_MARKER}
+    try:
+        present = _present(folder)
+    except OSError as error:
+        raise Error(f"cannot write {folder}: {error.strerror}", "choose another folder with -o") from error
     try:
         ours = set(json.loads((folder / _MARKER).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -76,6 +75,15 @@ def check_folder(folder: Path) -> None:
             f"{folder} holds files that pingponnx did not write, such as {foreign[0]!r}",
             "choose an empty or new folder with -o",
         )
+
+
+def _present(folder: Path) -> set[str]:
+    """What a folder holds besides our marker; nothing when there is no such folder."""
+    if not folder.exists():
+        return set()
+    if not folder.is_dir():
+        raise Error(f"{folder} exists and is not a folder", "choose another folder with -o")
+    return {child.name for child in folder.iterdir()} - {_MARKER}
 
 
 def _swap(staging: Path, folder: Path) -> None:
