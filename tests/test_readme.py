@@ -1,5 +1,6 @@
 """The README's commands do what it says."""
 
+import json
 import re
 import shlex
 import shutil
@@ -59,3 +60,18 @@ def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_demo_table_is_the_committed_measurement() -> None:
+    baseline = json.loads((ROOT / "reports" / "baseline.json").read_text(encoding="utf-8"))
+    rows = [m for m in baseline["measurements"] if m["target"] == "cortex-m4"]
+    assert len(rows) == 6
+    for row in rows:
+        numbers = (row["ram"]["total"], row["ram"]["arena"], row["flash"]["total"], row["instructions"])
+        (line,) = [
+            line
+            for line in README.splitlines()
+            if line.startswith(f"| {row['model']}") and f"| {row['variant']} |" in line
+        ]
+        for number in (*numbers, row["cycles"]):
+            assert f"| {number:,} |" in line

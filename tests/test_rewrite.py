@@ -1,4 +1,4 @@
-"""Rewriting: what is fused, folded and absorbed, and what must not be; every result is proven by running it."""
+"""Rewriting: what is fused, folded and absorbed, and what must not be; every result is proven by running."""
 
 from pathlib import Path
 from typing import Any
