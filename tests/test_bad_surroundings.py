@@ -11,6 +11,7 @@ from models import assert_refused, command_line, listing
 from pingponnx import cli
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.output import write_folder
+from pingponnx.terminal import guarded
 
 LENET = Path(__file__).resolve().parents[1] / "examples" / "lenet5" / "lenet5_int8.onnx"
 
@@ -123,7 +124,7 @@ def test_no_cmsis_nn(
     monkeypatch.delenv("CMSIS_NN_ROOT", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     arguments = ["convert", str(LENET), "-o", str(tmp_path / "out"), "--variant", "cmsis-nn"]
-    code = cli.guarded(lambda: cli.app(arguments))
+    code = guarded(lambda: cli.app(arguments))
     captured = capsys.readouterr()
     assert_refused(code, captured.out, captured.err)
     assert "hint: pip install bakenn" in captured.err
@@ -154,7 +155,7 @@ def test_a_folder_that_is_not_cmsis_nn(tmp_path: Path) -> None:
 def test_unknown_names_are_answered_with_the_known_ones(
     options: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = cli.guarded(lambda: cli.app(["convert", str(LENET), "-o", str(tmp_path / "out"), *options]))
+    code = guarded(lambda: cli.app(["convert", str(LENET), "-o", str(tmp_path / "out"), *options]))
     captured = capsys.readouterr()
     assert_refused(code, captured.out, captured.err)
     assert options[1] in captured.err
@@ -181,7 +182,7 @@ def test_bad_samples(message: str, tmp_path: Path, capsys: pytest.CaptureFixture
         samples.write_bytes(content)
     else:
         np.savez(samples, **content)
-    code = cli.guarded(lambda: cli.app(["verify", str(LENET), "--samples", str(samples)]))
+    code = guarded(lambda: cli.app(["verify", str(LENET), "--samples", str(samples)]))
     captured = capsys.readouterr()
     assert_refused(code, captured.out, captured.err)
     assert message in captured.err

@@ -307,3 +307,14 @@ def test_random_and_control_flow_are_not_folded(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as raised:
         load(save(model, tmp_path / "model.onnx"))
     assert {item.op for item in raised.value.items} == {"If", "RandomNormal"}
+
+
+def test_names_of_the_model_do_not_meet_names_that_loading_makes(tmp_path: Path) -> None:
+    """Loading calls the channels-last copy of x `x@nhwc`; here the model has tensors of that name."""
+    nodes = [
+        make_node("Relu", ["x"], "x@nhwc"),
+        make_node("Conv", ["x", "w", "b"], "c"),
+        make_node("Conv", ["x@nhwc", "w", "b"], "c@nhwc"),
+        make_node("Add", ["c", "c@nhwc"], "y"),
+    ]
+    assert_proven(save(make_model(nodes, IMAGE, ["y"], WEIGHTS), tmp_path / "model.onnx"))

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -50,7 +51,12 @@ class Network:
         into = group * self.draw(st.integers(1, 3))
         fan_in = kernel[0] * kernel[1] * channels // group
         weights = self.net.normal(into, channels // group, *kernel) / np.float32(fan_in**0.5)
-        attributes = {"group": group, "strides": strides, "pads": pads, "kernel_shape": kernel}
+        attributes: dict[str, Any] = {
+            "group": group,
+            "strides": strides,
+            "pads": pads,
+            "kernel_shape": kernel,
+        }
         y = self.net.add("Conv", x, weights, self.net.normal(into), **attributes)
         self.keep(y, (1, into, *out))
 
