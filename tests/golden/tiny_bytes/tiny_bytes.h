@@ -28,13 +28,17 @@ typedef enum {
     TINY_BYTES_KERNEL_FAILED = 2 /* a CMSIS-NN function refused its arguments */
 } tiny_bytes_status;
 
-/* Input 0, "x": uint8_t 2x4 */
+/* Input 0, "x": uint8_t 2x4; real = (value - zero point) * scale */
 #define TINY_BYTES_INPUT_0_SIZE 8
 #define TINY_BYTES_INPUT_0_OFFSET 0
+#define TINY_BYTES_INPUT_0_SCALE 2.5e-01f
+#define TINY_BYTES_INPUT_0_ZERO_POINT (100)
 
-/* Output 0, "y": uint8_t 2x3 */
+/* Output 0, "y": uint8_t 2x3; real = (value - zero point) * scale */
 #define TINY_BYTES_OUTPUT_0_SIZE 6
 #define TINY_BYTES_OUTPUT_0_OFFSET 0
+#define TINY_BYTES_OUTPUT_0_SCALE 1.25e-01f
+#define TINY_BYTES_OUTPUT_0_ZERO_POINT (100)
 
 /* Where to write input 0 before a run. */
 static inline uint8_t *tiny_bytes_input_0(tiny_bytes_arena *arena) {
