@@ -11,7 +11,7 @@ import numpy as np
 from pingponnx.calls import Call, Input, Output, Scalar, Struct
 from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, clamp_s8, requantizer
 from pingponnx.ir import Array, Shape, Tensor
-from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, keep, operator
+from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.linear import clamp_bounds
 
 _RANK = 4
@@ -124,6 +124,19 @@ class Binary(Operator):
                 cycles=(40 if site.quantized else 15) * site.y.size,
             )
         ]
+
+    def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
+        plain = self.kernels(site)[0]
+        name = type(self).__name__.lower()
+        function = f"arm_elementwise_{name}_s8"
+        if not site.quantized:
+            return fallback(plain, "float32: CMSIS-NN's int8 functions do not apply")
+        if function not in library.functions:
+            return fallback(plain, f"this CMSIS-NN lacks {function}")
+        if any(x is not None and x.size != site.y.size for x in site.inputs):
+            return fallback(plain, "CMSIS-NN's element-wise functions do not broadcast")
+        # the same parameters; that CMSIS-NN may write over its operands is not documented
+        return Call(f"cmsis_{name}_s8", f"cmsis_{name}_s8.h", plain.arguments, checked=True)
 
 
 def _collapse(shape: Shape, a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
