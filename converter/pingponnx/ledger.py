@@ -13,8 +13,6 @@ from pingponnx.plan import Plan
 _NODE_SYMBOL = re.compile(r"(?:^|_)n(\d+)_")
 _C_LIBRARIES = ("libc", "libm", "libgcc", "crt")
 
-MODEL_OWNERS = ("arena", "constants", "code", "data", "CMSIS-NN", "C library")
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -22,7 +22,6 @@ from pingponnx.run import Execution, qemu_version, run
 from pingponnx.samples import Sample, feeds, input_bytes, random_samples, read_samples
 from pingponnx.verification import Agreement, close, decode
 
-SCHEMA = 1
 DEFAULT_SAMPLES = 10
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pingponnx.errors import Error
+from pingponnx.report.document import SCHEMA
 
 _METRICS = {"ram": ("ram", "total"), "flash": ("flash", "total"), "instructions": ("instructions",)}
 _KEY = ("model", "variant", "target", "goal", "rounding")
@@ -68,7 +69,7 @@ def compare(run: Mapping[str, Any], baseline: Mapping[str, Any], limits: Limits)
 
 def _rows(report: Mapping[str, Any]) -> dict[tuple[str, ...], Mapping[str, Any]]:
     try:
-        if report["schema"] != 1:
+        if report["schema"] != SCHEMA:
             raise Error(f"report schema {report['schema']!r} is unknown", "use a matching pingponnx")
         rows = {tuple(str(row[k]) for k in _KEY): row for row in report["measurements"]}
         for row in rows.values():
