@@ -64,7 +64,107 @@ class ScratchBytes:
     """The number of scratch bytes, as an integer."""
 
 
-Argument = Input | Output | Inputs | Table | Struct | Local | Scratch | ScratchBytes | int | float
+@dataclass(frozen=True, slots=True)
+class RowPointers:
+    """An automatic array of pointers to the rows of input `index` that a unit reads; NULL: padding."""
+
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRow:
+    """The index of the unit's output row within its sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The unit's number among those of its output row: 0 to units - 1, the same in both directions."""
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """1 for the unit of an output row that is executed first, else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """1 for the unit of an output row that is executed last, else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowValues:
+    """The number of values in a row of input `index`, as it lies in memory."""
+
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulator:
+    """Pointer to the unit's accumulators (see `Rows.accumulator`)."""
+
+
+Argument = (
+    Input
+    | Output
+    | Inputs
+    | Table
+    | Struct
+    | Local
+    | Scratch
+    | ScratchBytes
+    | RowPointers
+    | OutputRow
+    | Part
+    | First
+    | Last
+    | RowValues
+    | Accumulator
+    | int
+    | float
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RowWindow:
+    """The rows of an input that a window at index i covers: i * stride - pad and the next extent - 1.
+
+    Rows above and below the sample are padding.
+    """
+
+    extent: int = 1
+    stride: int = 1
+    pad: int = 0
+
+
+ALL_ROWS = 0
+"""`Rows.units` of a reduction over all rows of its input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How a kernel works row by row, in calls called units: what backward and streamed loops are made of.
+
+    A row is one index of the second axis of an `n h w c` or `n w c` tensor (of other ranks: all of it).
+    Every output row takes `units` units, executed one after the other, in ascending order in a forward
+    loop and in descending order in a backward one. Part q of output row r reads, of each input named in
+    `windows`, the window at index r * step + q, and may write the output row from its first unit on;
+    with accumulators it writes these instead, and the output row in its last unit only. Within a unit it may read
+    and write in any order, except that an `elementwise` one reads each value before it writes the
+    same place of the output row, in ascending order.
+
+    In `arguments`, Input(i) of a window with extent 1 is a pointer to the row, Output() to the output
+    row; inputs that are not in `windows` are constants.
+    """
+
+    function: str
+    header: str
+    arguments: tuple[Argument, ...]
+    windows: Mapping[int, RowWindow]
+    units: int = 1  # or ALL_ROWS: as many as the input has rows, and one output row
+    step: int = 1
+    accumulator: int = 0  # bytes that live from the first to the last unit of an output row
+    elementwise: bool = False
+    forward_only: bool = False  # sums of floats depend on their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +174,8 @@ class Call:
     `overlap` maps an input's index to the smallest safe distance D in bytes: the output may be placed
     at any address <= input - D, once nobody else reads that input (negative D: the output may even
     start above the input). Inputs that are not named must not share a byte with the output.
+
+    `function` makes the whole output; it is empty for a kernel that only works by `rows`.
     """
 
     function: str
@@ -86,6 +188,7 @@ class Call:
     fallback: str = ""  # why a CMSIS-NN variant node runs our plain kernel; empty when it does not
     scratch_query: "ScratchQuery | None" = None
     checked: bool = False  # the function returns a status, 0 for success
+    rows: Rows | None = None
 
     @property
     def constants(self) -> int:
