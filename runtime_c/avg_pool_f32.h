@@ -26,6 +26,21 @@ KERNEL void avg_pool_f32_row(const avg_pool_params_f32 *p, const float *const *r
     }
 }
 
+/* One input row of a mean of the whole map: sums up, and after the last row makes the output. */
+KERNEL void avg_pool_f32_part(const avg_pool_params_f32 *p, const float *row, int32_t first, int32_t last,
+                              float *sums, float *output) {
+    for (int32_t c = 0; c < p->in_c; ++c) {
+        float sum = first ? 0.0f : sums[c];
+        for (int32_t x = 0; x < p->in_w; ++x) {
+            sum += row[(ptrdiff_t)x * p->in_c + c];
+        }
+        sums[c] = sum;
+        if (last) {
+            output[c] = clamp_f32(sum / (float)p->min_count, p->low, p->high);
+        }
+    }
+}
+
 KERNEL void avg_pool_f32(const avg_pool_params_f32 *p, const float *input, const float **rows,
                          float *output) {
     const int32_t in_row = p->in_w * p->in_c;

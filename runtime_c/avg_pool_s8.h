@@ -22,6 +22,17 @@ static inline int32_t avg_pool_s8_mean(int32_t sum, int32_t count, int32_t zero_
 #endif
 }
 
+/* The mean of `count` values of which `sum` is the sum less the zero point. Multipliers and shifts are
+ * indexed by count - min_count; NULL multipliers: input and output have the same scale and zero point. */
+static inline int8_t avg_pool_s8_value(const avg_pool_params_s8 *p, int32_t sum, int32_t count,
+                                       const int32_t *multiplier, const int8_t *shift) {
+    const int32_t value =
+        multiplier == NULL
+            ? avg_pool_s8_mean(sum, count, p->input_zero_point)
+            : requantize_channel(sum, multiplier, shift, count - p->min_count) + p->output_zero_point;
+    return clamp_s8(value, p->low, p->high);
+}
+
 /* The sum of the values less the zero point; taps `begin` to `end` of each row are inside the input. */
 static inline int32_t avg_pool_s8_sum(const avg_pool_params_s8 *p, const int8_t *const *rows, int32_t first,
                                       int32_t begin, int32_t end, int32_t c) {
@@ -35,8 +46,7 @@ static inline int32_t avg_pool_s8_sum(const avg_pool_params_s8 *p, const int8_t 
     return sum;
 }
 
-/* Output row `y` from POOL_WINDOW_ROWS(p) input rows (NULL: padding). Multipliers and shifts are indexed by
- * count - min_count; NULL multipliers: input and output have the same scale and zero point. */
+/* Output row `y` from POOL_WINDOW_ROWS(p) input rows (NULL: padding). */
 KERNEL void avg_pool_s8_row(const avg_pool_params_s8 *p, const int8_t *const *rows, int32_t y,
                             const int32_t *multiplier, const int8_t *shift, int8_t *output) {
     for (int32_t x = 0; x < p->out_w; ++x) {
@@ -44,13 +54,24 @@ KERNEL void avg_pool_s8_row(const avg_pool_params_s8 *p, const int8_t *const *ro
         const int32_t begin = pool_first_tap(first, p->dilation_w);
         const int32_t end = pool_end_tap(first, p->dilation_w, p->kernel_w, p->in_w);
         const int32_t count = POOL_COUNT(p, y, x);
-        const int32_t which = count - p->min_count;
         for (int32_t c = 0; c < p->in_c; ++c) {
             const int32_t sum = avg_pool_s8_sum(p, rows, first, begin, end, c);
-            const int32_t value =
-                multiplier == NULL ? avg_pool_s8_mean(sum, count, p->input_zero_point)
-                                   : requantize_channel(sum, multiplier, shift, which) + p->output_zero_point;
-            *output++ = clamp_s8(value, p->low, p->high);
+            *output++ = avg_pool_s8_value(p, sum, count, multiplier, shift);
+        }
+    }
+}
+
+/* One input row of a mean of the whole map: sums up, and after the last row makes the output. */
+KERNEL void avg_pool_s8_part(const avg_pool_params_s8 *p, const int8_t *row, int32_t first, int32_t last,
+                             const int32_t *multiplier, const int8_t *shift, int32_t *sums, int8_t *output) {
+    for (int32_t c = 0; c < p->in_c; ++c) {
+        int32_t sum = first ? 0 : sums[c];
+        for (int32_t x = 0; x < p->in_w; ++x) {
+            sum += row[(ptrdiff_t)x * p->in_c + c] - p->input_zero_point;
+        }
+        sums[c] = sum;
+        if (last) {
+            output[c] = avg_pool_s8_value(p, sum, p->min_count, multiplier, shift);
         }
     }
 }

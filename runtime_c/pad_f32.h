@@ -1,4 +1,4 @@
-/* float32 padding of up to five axes. */
+/* float32 padding of up to five axes; an input that is NULL stands for one that is all constant. */
 #ifndef PINGPONNX_PAD_F32_H
 #define PINGPONNX_PAD_F32_H
 
@@ -52,7 +52,7 @@ KERNEL void pad_f32(const pad_params_f32 *p, const float *input, float *output) 
                         row = row < 0 || source < 0 ? -1 : row * p->in[axis] + source;
                     }
                     const ptrdiff_t values = (ptrdiff_t)p->in[4] * p->block;
-                    output = pad_f32_row(p, row < 0 ? NULL : input + row * values, output);
+                    output = pad_f32_row(p, row < 0 || input == NULL ? NULL : input + row * values, output);
                 }
             }
         }

@@ -1,4 +1,4 @@
-/* int8 padding of up to five axes. */
+/* int8 padding of up to five axes; an input that is NULL stands for one that is all constant. */
 #ifndef PINGPONNX_PAD_S8_H
 #define PINGPONNX_PAD_S8_H
 
@@ -52,7 +52,7 @@ KERNEL void pad_s8(const pad_params_s8 *p, const int8_t *input, int8_t *output) 
                         row = row < 0 || source < 0 ? -1 : row * p->in[axis] + source;
                     }
                     const ptrdiff_t values = (ptrdiff_t)p->in[4] * p->block;
-                    output = pad_s8_row(p, row < 0 ? NULL : input + row * values, output);
+                    output = pad_s8_row(p, row < 0 || input == NULL ? NULL : input + row * values, output);
                 }
             }
         }

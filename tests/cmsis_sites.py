@@ -99,7 +99,7 @@ def sites(seed: int = 1) -> Graph:
 def conv(b: Builder, shape: Sequence[int], out: int, window: Window, *, group: int = 1, **how: Any) -> None:
     clamp = how.pop("clamp", None)
     op = Conv(window, group) if clamp is None else Conv(window, group, *clamp)
-    kernel = window.kernel if len(shape) == 4 else window.kernel[1:]
+    kernel = window.kernel if len(shape) == 4 else window.kernel[:1]
     b.linear(op, shape, (out, shape[-1] // group, *kernel), **how)
 
 
@@ -127,13 +127,13 @@ def _convolutions(b: Builder) -> None:
 def _one_dimensional(b: Builder) -> None:
     for count, stride, left, right in ((12, 1, 1, 1), (8, 2, 1, 2), (9, 1, 0, 0), (4, 2, 2, 0), (8, 3, 0, 0)):
         for channels in (4, 5):
-            conv(b, (1, 20, channels), 6, Window((1, 5), (1, stride), pads=(0, left, 0, right)))
+            conv(b, (1, 20, channels), 6, Window((5, 1), (stride, 1), pads=(left, 0, right, 0)))
         width = (count - 1) * stride + 5 - left - right
-        conv(b, (2, width, 3), 5, Window((1, 5), (1, stride), pads=(0, left, 0, right)), extreme=True)
-    conv(b, (1, 8, 4), 4, Window((1, 3), pads=(0, 3, 0, 3)))  # the first and last window see only padding
-    conv(b, (1, 8, 4), 4, Window((1, 3), pads=(0, 5, 0, 5)))  # and here two are beyond it
-    conv(b, (1, 4, 4), 4, Window((1, 5), pads=(0, 2, 0, 2)))  # a kernel longer than the input
-    conv(b, (1, 12, 4), 4, Window((1, 3), dilation=(1, 2), pads=(0, 2, 0, 2)))
+        conv(b, (2, width, 3), 5, Window((5, 1), (stride, 1), pads=(left, 0, right, 0)), extreme=True)
+    conv(b, (1, 8, 4), 4, Window((3, 1), pads=(3, 0, 3, 0)))  # the first and last window see only padding
+    conv(b, (1, 8, 4), 4, Window((3, 1), pads=(5, 0, 5, 0)))  # and here two are beyond it
+    conv(b, (1, 4, 4), 4, Window((5, 1), pads=(2, 0, 2, 0)))  # a kernel longer than the input
+    conv(b, (1, 12, 4), 4, Window((3, 1), dilation=(2, 1), pads=(2, 0, 2, 0)))
     conv(b, (1, 1, 8, 4), 3, Window((1, 3), pads=(1, 1, 1, 1)))  # three output rows of one input row
     conv(b, (1, 1, 8, 4), 3, Window((3, 3), pads=(1, 1, 1, 1)))
 
@@ -152,7 +152,7 @@ def _depthwise(b: Builder) -> None:
     conv(b, (1, 6, 6, 2), 16, Window((3, 2), pads=(1, 1, 1, 1)), group=2, extreme=True)
     conv(b, (1, 1, 9, 8), 8, Window((1, 4), (1, 2), pads=(0, 1, 0, 2)), group=8)
     conv(b, (1, 3, 1, 4), 4, Window((3, 3), pads=(1, 1, 1, 1)), group=4)
-    conv(b, (1, 9, 8), 8, Window((1, 3), pads=(0, 1, 0, 1)), group=8)
+    conv(b, (1, 9, 8), 8, Window((3, 1), pads=(1, 0, 1, 0)), group=8)
 
 
 def _fully_connected(b: Builder) -> None:
@@ -179,7 +179,7 @@ def _large_scales(b: Builder) -> None:
             b.linear(Gemm(), (4, 3), (5, 3), scale=scale, per_channel=False, zeros=zeros)
         conv(b, (1, 5, 5, count), count, Window((3, 3)), group=count, scale=_LARGE, zeros=zeros)
         conv(b, (1, 5, 5, count), count, Window((2, 3)), group=count, scale=_LARGE, zeros=zeros)
-        conv(b, (1, 9, 5), count, Window((1, 2)), scale=_LARGE, zeros=zeros)
+        conv(b, (1, 9, 5), count, Window((2, 1)), scale=_LARGE, zeros=zeros)
 
 
 def _pools(b: Builder) -> None:

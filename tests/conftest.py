@@ -2,11 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from networks import MOBILENETS, write_int8
 from pingponnx import cmsis
 from pingponnx.errors import Error
 
@@ -51,6 +53,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def examples() -> Path:
     """The models that this repository ships."""
     return ROOT / "examples"
+
+
+@pytest.fixture(scope="session")
+def mobilenets(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """int8 MobileNets with made-up weights, by name; see networks.py."""
+    folder = tmp_path_factory.mktemp("mobilenets")
+    return {name: write_int8(name, folder) for name in MOBILENETS}
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from pingponnx.ir import Graph
 from pingponnx.ops import CmsisNN, site_of
 from pingponnx.ops.cmsis import takes_general
 from pingponnx.ops.gemm import Gemm
-from pingponnx.ops.window import Window
+from pingponnx.ops.window import Window, lying
 
 HEADER = "Include/arm_nnfunctions.h"
 FULLY_CONNECTED = "Source/FullyConnectedFunctions/fully_connected.c"
@@ -69,7 +69,7 @@ _WRONG = {
     "1x1 with padding below": ((1, 4, 4, 3), 4, Window((1, 1), pads=(0, 0, 1, 2)), 1, "cortex-m4"),
     "strided 1x1": ((1, 4, 4, 3), 4, Window((1, 1), (2, 2), pads=(0, 0, 2, 1)), 1, "cortex-m4"),
     "three rows of one": ((1, 1, 8, 4), 3, Window((1, 3), pads=(1, 1, 1, 1)), 1, "cortex-m55"),
-    "window beyond the input": ((1, 8, 4), 4, Window((1, 3), pads=(0, 5, 0, 5)), 1, "cortex-m55"),
+    "window beyond the input": ((1, 8, 4), 4, Window((3, 1), pads=(5, 0, 5, 0)), 1, "cortex-m55"),
     "depthwise 3x3": ((1, 6, 6, 8), 8, Window((3, 3), (1, 2), pads=(1, 1, 1, 4)), 8, "cortex-m4"),
 }
 
@@ -199,11 +199,12 @@ def test_missing_functions_are_fallbacks(graph: Graph, tmp_path: Path) -> None:
 )
 def test_which_rows_the_wrapper_gets(window: Window, width: int, old: bool, new: bool) -> None:
     builder = Builder(np.random.default_rng(0))
-    conv(builder, (1, width, 4), 4, window)
+    conv(builder, (1, width, 4), 4, window.transposed)
     graph = builder.graph()
-    site = site_of(graph, graph.nodes[0])
-    assert takes_general(site, window, CmsisNN("old", frozenset())) == old
-    assert takes_general(site, window, CmsisNN("new", frozenset({"arm_vector_sum_s8"}))) == new
+    seen = lying(site_of(graph, graph.nodes[0]), window.transposed)
+    assert seen[1] == window
+    assert takes_general(*seen, CmsisNN("old", frozenset())) == old
+    assert takes_general(*seen, CmsisNN("new", frozenset({"arm_vector_sum_s8"}))) == new
 
 
 # -- the buffer -------------------------------------------------------------------------------------

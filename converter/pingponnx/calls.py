@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from types import MappingProxyType
 
-from pingponnx.ir import Array
+from pingponnx.ir import Array, Shape
 
 Scalar = int | float
 
@@ -140,6 +141,11 @@ ALL_ROWS = 0
 """`Rows.units` of a reduction over all rows of its input."""
 
 
+def rows_of(shape: Shape) -> tuple[int, int, int]:
+    """Samples, rows per sample and values per row of a tensor; see `Rows`."""
+    return (shape[0], shape[1], prod(shape[2:])) if len(shape) in (3, 4) else (1, 1, prod(shape))
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """How a kernel works row by row, in calls called units: what backward and streamed loops are made of.
@@ -152,8 +158,8 @@ class Rows:
     and write in any order, except that an `elementwise` one reads each value before it writes the
     same place of the output row, in ascending order.
 
-    In `arguments`, Input(i) of a window with extent 1 is a pointer to the row, Output() to the output
-    row; inputs that are not in `windows` are constants.
+    In `arguments`, Input(i) of a window with extent 1 (and each pointer of Inputs) is a pointer to the
+    row, NULL for padding, Output() to the output row; inputs that are not in `windows` are constants.
     """
 
     function: str

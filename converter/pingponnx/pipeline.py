@@ -11,7 +11,7 @@ from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Graph, Shape
 from pingponnx.load import load
 from pingponnx.ops import CmsisNN
-from pingponnx.plan import Calls, Plan, plan
+from pingponnx.plan import Calls, Effort, InputMode, Plan, Wish, plan
 from pingponnx.rewrite import rewrite
 from pingponnx.select import Goal, Variant, scratch_queries, select, variant, with_scratch
 from pingponnx.targets import Target, get_target
@@ -28,6 +28,10 @@ class Options:
     float_io: bool = False
     nchw_io: bool = False
     input_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    input_mode: InputMode = InputMode.RESIDENT
+    effort: Effort = Effort.NORMAL
+    banks: tuple[tuple[str, int], ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
     cmsis_nn: Path | None = None
     targets_file: Path | None = None
 
@@ -67,7 +71,8 @@ def convert(normal: Graph, options: Options) -> Conversion:
     graph = chosen.prepare(normal)
     library = cmsis.find(options.cmsis_nn) if chosen.needs_cmsis_nn else None
     calls = _calls(graph, chosen, options, target, library)
-    memory = plan(graph, calls, normal)
+    wish = Wish(options.input_mode, options.effort, options.goal is not Goal.CYCLES, options.banks, options.pins)
+    memory = plan(graph, calls, normal, wish)
     settings = Settings(options.variant, options.target, str(options.goal), options.rounding)
     sources = emit(graph, calls, memory, settings)
     return Conversion(options, target, graph, calls, memory, sources, library)

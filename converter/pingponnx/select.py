@@ -30,9 +30,14 @@ class Variant:
     needs_cmsis_nn: bool = False
 
 
+def _window(call: Call) -> int:
+    """Rows of inputs that one unit of a kernel reads: what has to be kept of them while layers stream."""
+    return sum(window.extent for window in call.rows.windows.values()) if call.rows else 0
+
+
 _ORDER: dict[Goal, Callable[[Call], tuple[int, ...]]] = {
     Goal.BALANCED: lambda call: (call.cycles + call.scratch, call.constants),
-    Goal.RAM: lambda call: (call.scratch, call.cycles),
+    Goal.RAM: lambda call: (call.scratch, _window(call), call.cycles),
     Goal.CYCLES: lambda call: (call.cycles, call.scratch),
 }
 

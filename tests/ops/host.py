@@ -12,7 +12,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pingponnx.calls import Argument, Call, Input, Inputs, Local, Output, Scratch, ScratchBytes, Struct, Table
+from pingponnx.calls import (
+    ALL_ROWS,
+    Accumulator,
+    Argument,
+    Call,
+    First,
+    Input,
+    Inputs,
+    Last,
+    Local,
+    Output,
+    OutputRow,
+    Part,
+    RowPointers,
+    Rows,
+    RowValues,
+    Scratch,
+    ScratchBytes,
+    Struct,
+    Table,
+    rows_of,
+)
 from pingponnx.ir import Array
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,20 +44,26 @@ _WARN = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
 
 @dataclass(frozen=True)
 class Run:
-    """One kernel call on data; with `shared`, that input and the output share memory at the declared D."""
+    """One kernel call on data; with `shared`, that input and the output share memory at the declared D.
+
+    With `order` it works by rows, forward (1) or backward (-1); with `shared`, within that input's rows.
+    """
 
     call: Call
     inputs: tuple[Array, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     shared: int | None = None
+    order: int = 0
 
 
 def run_c(runs: Sequence[Run], tmp_path: Path, flags: Sequence[str] = ()) -> list[Array]:
     """Compile all runs into one sanitized program; returns the outputs."""
-    headers = sorted({run.call.header for run in runs})
-    text = ["#include <stdio.h>", *(f'#include "{h}"' for h in headers)]
-    text += [line for i, run in enumerate(runs) for line in _function(i, run)]
+    headers = sorted({run.call.rows.header if run.order else run.call.header for run in runs})  # type: ignore[union-attr]
+    text = ["#include <stdio.h>", "#include <stdlib.h>", *(f'#include "{h}"' for h in headers)]
+    text += [
+        line for i, run in enumerate(runs) for line in (_row_function if run.order else _function)(i, run)
+    ]
     text += ["int main(void) {", *(f"    case_{i}();" for i in range(len(runs))), "    return 0;", "}"]
     source, binary = tmp_path / "kernels.c", tmp_path / "kernels"
     source.write_text("\n".join(text) + "\n")
@@ -110,14 +137,8 @@ def _argument(
             return [], [], output
         case Inputs(ctype):
             return [], [f"const {ctype} *const {name}[] = {{{', '.join(inputs.values())}}};"], name
-        case Table(_, None):
-            return [], [], "NULL"
-        case Table(_, data):
-            assert data is not None
-            return [_array(name, data)], [], name
-        case Struct(ctype, fields):
-            values = ", ".join(_spell(v) for v in fields.values())
-            return [f"static const {ctype} {name} = {{{values}}};"], [], f"&{name}"
+        case Table() | Struct():
+            return _constant(name, argument)
         case Local(ctype, count):
             return [], [f"{ctype}{name}[{count}];"], name
         case Scratch():
@@ -126,6 +147,133 @@ def _argument(
             return [], [], "4 * 4096"
         case _:
             return [], [], _spell(argument)
+
+
+def _constant(name: str, argument: Table | Struct) -> tuple[list[str], list[str], str]:
+    match argument:
+        case Table(_, None):
+            return [], [], "NULL"
+        case Table(_, data):
+            assert data is not None
+            return [_array(name, data)], [], name
+        case Struct(ctype, fields):
+            values = ", ".join(_spell(v) for v in fields.values())
+            return [f"static const {ctype} {name} = {{{values}}};"], [], f"&{name}"
+
+
+# -- by rows ----------------------------------------------------------------------------------------
+
+
+def _row_function(number: int, run: Run) -> list[str]:
+    """Every unit in its order, on copies of its rows: the sanitizer sees what is read beside them.
+
+    The input's rows and the output are separate, or with `shared` one of the rows is where the output is.
+    """
+    rows = run.call.rows
+    assert rows is not None
+    samples, count, values = rows_of(run.shape)
+    sizes = {i: rows_of(run.inputs[i].shape) for i in rows.windows}
+    units = rows.units
+    if units == ALL_ROWS:
+        ((_, units, _),) = sizes.values()
+    ctype, name = _c(run.dtype), f"case_{number}"
+    lines = [_array(f"in_{number}_{i}", a) for i, a in enumerate(run.inputs)]
+    lines.append(f"static {ctype} out_{number}[{samples * count * values}];")
+    setup, teardown, reads = _buffers(number, run, rows, sizes)
+    arguments: list[str] = []
+    for position, argument in enumerate(rows.arguments):
+        declared, spelled = _row_argument(f"arg_{number}_{position}", argument, number, run, sizes)
+        lines += declared
+        arguments.append(spelled)
+    begin, end, step = ("0", "{0}", "++") if run.order > 0 else ("{0} - 1", "-1", "--")
+    loops = [
+        f"for (int32_t {v} = {begin.format(n)}; {v} != {end.format(n)}; {v}{step}) {{"
+        for v, n in (("r", count), ("q", units))
+    ]
+    first, last = ("0", str(units - 1)) if run.order > 0 else (str(units - 1), "0")
+    body = [
+        *setup,
+        f"for (int32_t s = 0; s < {samples}; ++s) {{ {loops[0]} {loops[1]}",
+        f"    const int32_t i = r * {rows.step} + q, first = q == {first}, last = q == {last};",
+        "    (void)i, (void)first, (void)last;",
+        *(f"    {line}" for line in reads),
+        f"    {rows.function}({', '.join(arguments)});",
+        "}",
+        f"memcpy(out_{number} + (s * {count} + r) * {values}, output, {values} * sizeof *output);",
+        "} }",
+        *teardown,
+        f"fwrite(out_{number}, sizeof *out_{number}, {samples * count * values}, stdout);",
+    ]
+    return [*lines, f"static void {name}(void) {{", *(f"    {line}" for line in body), "}"]
+
+
+def _buffers(
+    number: int, run: Run, rows: Rows, sizes: Mapping[int, tuple[int, int, int]]
+) -> tuple[list[str], list[str], list[str]]:
+    """Lines that make and free memory for one unit, and those that fill it with the rows of its windows."""
+    size = rows_of(run.shape)[2] * run.dtype.itemsize
+    setup, reads, owned = [], [], ["output_memory"]
+    if rows.accumulator:
+        setup.append(f"void *sums = malloc({rows.accumulator});")
+        owned.append("sums")
+    place = "output_memory"
+    for i, window in rows.windows.items():
+        ctype, (_, height, values) = _c(run.inputs[i].dtype), sizes[i]
+        length = values * run.inputs[i].itemsize
+        rooms = [f"row_{i}_{k}" for k in range(window.extent)]
+        for room in rooms:
+            setup.append(f"void *{room} = malloc({length});")
+        owned += rooms
+        if run.shared == i:
+            assert length == size and window.extent == 1
+            place = rooms[0]
+        setup.append(f"void *const room_{i}[] = {{{', '.join(rooms)}}};")
+        setup.append(f"const {ctype} *rows_{i}[{window.extent}];")
+        reads += [
+            f"for (int32_t k = 0; k < {window.extent}; ++k) {{",
+            f"    const int32_t y = i * {window.stride} - ({window.pad}) + k;",
+            f"    rows_{i}[k] = y < 0 || y >= {height} ? NULL : (const {ctype} *)room_{i}[k];",
+            f"    if (rows_{i}[k] != NULL) {{",
+            f"        memcpy(room_{i}[k], in_{number}_{i} + (s * {height} + y) * {values}, {length});",
+            "    }",
+            "}",
+        ]
+    setup.insert(0, f"void *output_memory = malloc({size});")
+    setup.append(f"{_c(run.dtype)} *output = ({_c(run.dtype)} *){place};")
+    return setup, [f"free({memory});" for memory in owned], reads
+
+
+def _row_argument(
+    name: str, argument: Argument, number: int, run: Run, sizes: Mapping[int, tuple[int, int, int]]
+) -> tuple[list[str], str]:
+    """File-scope lines and the expression."""
+    match argument:
+        case Input(index):
+            return [], f"rows_{index}[0]" if index in sizes else f"in_{number}_{index}"
+        case RowPointers(index):
+            return [], f"rows_{index}"
+        case Inputs(ctype):
+            rows = ", ".join(f"rows_{i}[0]" for i in range(len(run.inputs)))
+            return [], f"(const {ctype} *const[]){{{rows}}}"
+        case Output():
+            return [], "output"
+        case OutputRow() | Part() | First() | Last() | Accumulator():
+            return [], _UNIT[type(argument)]
+        case RowValues(index):
+            return [], str(sizes[index][2])
+        case Table() | Struct():
+            declared, _, spelled = _constant(name, argument)
+            return declared, spelled
+        case int() | float():
+            return [], _spell(argument)
+        case _:
+            raise AssertionError(f"{argument} has no meaning in rows")
+
+
+_UNIT = {OutputRow: "r", Part: "q", First: "first", Last: "last", Accumulator: "sums"}
+
+
+# -- spelling ---------------------------------------------------------------------------------------
 
 
 def _c(dtype: np.dtype[Any]) -> str:

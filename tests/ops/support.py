@@ -192,15 +192,37 @@ def run_of(case: Case, call: Call | None = None, shared: int | None = None) -> R
 
 
 def check_c(cases: Iterable[Case], tmp_path: Path, flags: Sequence[str] = ()) -> None:
-    """Each case's first kernel equals the reference, apart from its inputs and over declared overlaps."""
+    """Each case's first kernel equals the reference, apart from its inputs and over declared overlaps.
+
+    All its kernels that work by rows then give the very same values, forward and backward.
+    """
     pairs: list[tuple[Case, Run]] = []
     for case in cases:
-        call = case.op.kernels(case.site)[0]
-        pairs.append((case, run_of(case, call)))
-        pairs += [(case, run_of(case, call, index)) for index in call.overlap]
+        calls = case.op.kernels(case.site)
+        pairs.append((case, run_of(case, calls[0])))
+        pairs += [(case, run_of(case, calls[0], index)) for index in calls[0].overlap]
+        pairs += [(case, run) for call in calls for run in row_runs(run_of(case, call))]
     outputs = run_c([run for _, run in pairs], tmp_path, flags)
+    whole: Array = np.zeros(0)
     for (case, run), got in zip(pairs, outputs, strict=True):
-        assert_close(case.reference, got, f"{case.label} shared={run.shared}")
+        label = f"{case.label} shared={run.shared} order={run.order}"
+        if run.order:
+            np.testing.assert_array_equal(got, whole, label)
+        else:
+            assert_close(case.reference, got, label)
+            whole = got if run.shared is None else whole
+
+
+def row_runs(run: Run) -> list[Run]:
+    """The same by rows, in both orders; element-wise kernels also within the rows that they read."""
+    rows = run.call.rows
+    if rows is None:
+        return []
+    places: list[int | None] = [None]
+    if rows.elementwise:
+        places += rows.windows
+    orders = (1,) if rows.forward_only else (1, -1)
+    return [replace(run, shared=place, order=order) for place in places for order in orders]
 
 
 def assert_close(expected: Array, got: Array, label: str = "") -> None:

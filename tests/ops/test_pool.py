@@ -24,8 +24,8 @@ from support import (
 
 from pingponnx.errors import UnsupportedError
 from pingponnx.fixed_point import Rounding
-from pingponnx.ops.pool import AveragePool, MaxPool, pixel_distance, tap_counts
-from pingponnx.ops.window import Window
+from pingponnx.ops.pool import AveragePool, MaxPool
+from pingponnx.ops.window import Window, pixel_distance, tap_counts
 
 GEOMETRIES = [
     ((2, 3, 8, 8), {"kernel_shape": [2, 2], "strides": [2, 2]}),

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pingponnx.calls import Call, Input, Output, Scalar, Struct
+from pingponnx.calls import Call, Input, Output, Rows, RowWindow, Scalar, Struct, rows_of
 from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, clamp_s8, requantizer
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
@@ -102,28 +102,51 @@ class Binary(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         a, b = site.inputs
         assert a is not None and b is not None
-        shape, stride_a, stride_b = _collapse(site.y.shape, a.shape, b.shape)
-        fields: dict[str, Any] = {"shape": shape, "stride_a": stride_a, "stride_b": stride_b}
         name = f"{type(self).__name__.lower()}_{site.suffix}"
-        if site.quantized:
-            assert site.y.quantization is not None
-            low, high = clamp_bounds(self.low, self.high, site.y.quantization)
-            zeros = dict(zip(("zero_a", "zero_b", "zero_y"), self._zero_points(site), strict=True))
-            fields |= {**zeros, "low": low, "high": high, **self.integer_fields(site)}
-        else:
-            fields |= {"low": self.low, "high": self.high}
-        params = Struct(f"{name}_params" if site.quantized else "binary_params_f32", fields)
         # an operand of the output's shape is read value by value just before the result is written there
         overlap = {i: 0 for i, t in enumerate((a, b)) if t.size == site.y.size and not t.constant}
         return [
             Call(
                 name,
                 f"{name}.h",
-                (params, Input(0), Input(1), Output()),
+                (self._params(site, site.y.shape, a.shape, b.shape), Input(0), Input(1), Output()),
                 overlap=overlap,
                 cycles=(40 if site.quantized else 15) * site.y.size,
+                rows=self._rows(site, name, a, b),
             )
         ]
+
+    def _params(self, site: Site, shape: Shape, a: Shape, b: Shape) -> Struct:
+        """For the whole tensors or a row of them."""
+        fields: dict[str, Any] = dict(
+            zip(("shape", "stride_a", "stride_b"), _collapse(shape, a, b), strict=True)
+        )
+        if not site.quantized:
+            return Struct("binary_params_f32", fields | {"low": self.low, "high": self.high})
+        assert site.y.quantization is not None
+        low, high = clamp_bounds(self.low, self.high, site.y.quantization)
+        zeros = dict(zip(("zero_a", "zero_b", "zero_y"), self._zero_points(site), strict=True))
+        fields |= {**zeros, "low": low, "high": high, **self.integer_fields(site)}
+        return Struct(f"{type(self).__name__.lower()}_{site.suffix}_params", fields)
+
+    def _rows(self, site: Site, name: str, *operands: Tensor) -> Rows | None:
+        """None where an operand has other rows than the output, or is a constant that differs by row."""
+        y = site.y
+        rank, outer = len(y.shape), 2 if len(y.shape) in (3, 4) else 0
+        shapes = [(1,) * (rank - len(t.shape)) + t.shape for t in operands]
+        for t, shape in zip(operands, shapes, strict=True):
+            same = max(shape[:outer], default=1) == 1 if t.constant else _same_rows(t, y)
+            if not same:
+                return None
+        params = self._params(site, y.shape[outer:], *(shape[outer:] for shape in shapes))
+        windows = {i: RowWindow() for i, t in enumerate(operands) if not t.constant}
+        return Rows(
+            name,
+            f"{name}.h",
+            (params, Input(0), Input(1), Output()),
+            windows,
+            elementwise=all(operands[i].size == y.size for i in windows),
+        )
 
     def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
         plain = self.kernels(site)[0]
@@ -137,6 +160,10 @@ class Binary(Operator):
             return fallback(plain, "CMSIS-NN's element-wise functions do not broadcast")
         # the same parameters; that CMSIS-NN may write over its operands is not documented
         return Call(f"cmsis_{name}_s8", f"cmsis_{name}_s8.h", plain.arguments, checked=True)
+
+
+def _same_rows(t: Tensor, y: Tensor) -> bool:
+    return rows_of(t.shape)[:2] == rows_of(y.shape)[:2]
 
 
 def _collapse(shape: Shape, a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from pingponnx.calls import Call, Inputs, Output, Struct, Table
+from pingponnx.calls import Argument, Call, Inputs, Output, Rows, RowWindow, Struct, Table, rows_of
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 from pingponnx.ops.dtypes import kernel_suffix
@@ -48,22 +48,31 @@ class Concat(Operator):
         return np.concatenate([x for x in arrays if x is not None], axis=self.axis)
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        suffix = kernel_suffix(self, site)
+        name = f"concat_{kernel_suffix(self, site)}"
         tensors = [x for x in site.inputs if x is not None]
         outer = prod(site.y.shape[: self.axis])
         blocks = [x.size // outer for x in tensors]
+
+        def arguments(outer: int) -> tuple[Argument, ...]:
+            return (
+                Struct("concat_params", {"outer": outer, "inputs": len(blocks)}),
+                Inputs(site.x.dtype.c),
+                Table("blocks", np.array(blocks, np.int32)),
+                Output(),
+            )
+
+        samples, rows, _ = rows_of(site.y.shape)
+        within = outer % (samples * rows) == 0 and not any(x.constant for x in tensors)
+        windows = {i: RowWindow() for i in range(len(tensors))}
+        by_rows = Rows(name, f"{name}.h", arguments(outer // (samples * rows)), windows)
         return [
             Call(
-                f"concat_{suffix}",
-                f"concat_{suffix}.h",
-                (
-                    Struct("concat_params", {"outer": outer, "inputs": len(blocks)}),
-                    Inputs(site.x.dtype.c),
-                    Table("blocks", np.array(blocks, np.int32)),
-                    Output(),
-                ),
+                name,
+                f"{name}.h",
+                arguments(outer),
                 overlap=_distances(tensors, outer, blocks),
                 cycles=site.y.size,
+                rows=by_rows if within else None,
             )
         ]
 

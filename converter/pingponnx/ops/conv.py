@@ -7,14 +7,28 @@ from typing import Any, Self
 
 import numpy as np
 
-from pingponnx.calls import Argument, Call, Input, Local, Output, ScratchBytes, ScratchQuery, Struct, Table
+from pingponnx.calls import (
+    Call,
+    First,
+    Input,
+    Local,
+    Output,
+    RowPointers,
+    Rows,
+    ScratchBytes,
+    ScratchQuery,
+    Struct,
+    Table,
+)
 from pingponnx.calls import Scratch as ScratchPointer
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.cmsis import convolution_reason, takes_general
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
-from pingponnx.ops.window import Window, geometry, hw, read_window, row_distance, with_hw
+from pingponnx.ops.window import Window, geometry, hw, lying, read_window, row_distance, row_window, with_hw
+
+_SCALING_CYCLES = 20  # of one value, to rank the kernels of a fused pool
 
 
 @operator("Conv")
@@ -127,28 +141,35 @@ class Conv(Operator):
         kind = "depthwise" if whole_depth and suffix == "s8" else "conv"
         weights = linear.weights.transpose(3, 1, 2, 0) if kind == "depthwise" else linear.weights
         whole = self.window.then(self.pool) if self.pool else self.window
-        rows = Local(f"const {site.x.dtype.c} *", whole.extent[0])
-        arguments: list[Argument] = [
-            self._params(site, linear),
-            Input(),
-            *linear.tables(weights),
-            rows,
-            Output(),
-        ]
+        params, tables = self._params(site, linear), linear.tables(weights)
+        name, header, macs = f"{kind}_{suffix}", f"{kind}_{suffix}.h", self.macs(site)
         (h, w), (_, ow) = hw(site.x.shape), hw(site.y.shape)
         in_row = w * site.x.shape[-1] * site.x.dtype.bytes
         out_row = ow * site.y.shape[-1] * site.y.dtype.bytes
-        macs = self.macs(site)
-        return [
-            Call(
-                f"{kind}_{suffix}",
-                f"{kind}_{suffix}.h",
-                tuple(arguments),
-                overlap={0: row_distance(whole, (h, w), in_row, out_row)} if site.x.shape[0] == 1 else {},
-                macs=macs,
-                cycles=12 * macs,
-            )
-        ]
+        call = Call(
+            name,
+            header,
+            (params, Input(), *tables, Local(f"const {site.x.dtype.c} *", whole.extent[0]), Output()),
+            overlap={0: row_distance(whole, (h, w), in_row, out_row)} if site.x.shape[0] == 1 else {},
+            macs=macs,
+            cycles=12 * macs,
+            rows=Rows(
+                f"{name}_row", header, (params, RowPointers(), *tables, Output()), {0: row_window(whole)}
+            ),
+        )
+        if self.pool is None or self.pool.kernel[0] == 1:
+            return [call]
+        # pooled row by row: the window is lower, but every row of a pool's window is scaled on its own
+        part = Rows(
+            f"{name}_part",
+            header,
+            (params, RowPointers(), *tables, First(), Output()),
+            {0: row_window(self.window)},
+            units=self.pool.kernel[0],
+            step=self.pool.stride[0],
+        )
+        more = _SCALING_CYCLES * site.y.size * self.pool.kernel[0]
+        return [call, Call("", header, part.arguments, macs=macs, cycles=call.cycles + more, rows=part)]
 
     def _params(self, site: Site, linear: Linear) -> Struct:
         pool = self.pool or Window((1, 1))
@@ -173,12 +194,13 @@ class Conv(Operator):
             return fallback(plain, "CMSIS-NN has no fused pool and takes symmetric weights only")
         if self.group > 1 and not depthwise:
             return fallback(plain, "grouped convolution is not called through CMSIS-NN")
-        reason = convolution_reason(site, self.window, linear, depthwise)
+        seen = lying(site, self.window)  # it has special functions for images of height 1
+        reason = convolution_reason(*seen, linear, depthwise)
         if reason:
             return fallback(plain, reason)
         kind, needed = "depthwise_conv", "arm_depthwise_conv_wrapper_s8"
         if not depthwise:
-            general = takes_general(site, self.window, library)
+            general = takes_general(*seen, library)
             kind = "convolve_general" if general else "convolve"
             needed = "arm_convolve_s8" if general else "arm_convolve_wrapper_s8"
         if needed not in library.functions:
@@ -187,7 +209,7 @@ class Conv(Operator):
         if depthwise:  # `1 kh kw oc`; weights are `oc kh kw 1`
             weights = weights.transpose(3, 1, 2, 0)
         requantizer, header = linear.requantizer, f"cmsis_{kind}_s8.h"
-        params = Struct("cmsis_conv_params", geometry(site, self.window) | linear.fields())
+        params = Struct("cmsis_conv_params", geometry(*seen) | linear.fields())
         return Call(
             f"cmsis_{kind}_s8",
             header,

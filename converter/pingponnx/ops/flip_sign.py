@@ -8,6 +8,7 @@ import numpy as np
 from pingponnx.calls import Call, Input, Output
 from pingponnx.ir import Array, DType, Quantization, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site
+from pingponnx.ops.lookup import each_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,4 @@ class FlipSign(Operator):
         return (np.ascontiguousarray(arrays[0]).view(np.uint8) ^ np.uint8(0x80)).view(self.to.numpy)
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        count = site.x.size
-        return [
-            Call("flip_sign", "flip_sign.h", (count, Input(), Output()), overlap={0: 0}, cycles=5 * count)
-        ]
+        return [each_value("flip_sign", "flip_sign.h", (Input(), Output()), site.x.shape, cycles=5)]

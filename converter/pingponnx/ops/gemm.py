@@ -8,10 +8,18 @@ from typing import Self
 import numpy as np
 
 from pingponnx.calls import (
+    ALL_ROWS,
+    Accumulator,
     Argument,
     Call,
+    First,
     Input,
+    Last,
     Output,
+    Part,
+    Rows,
+    RowValues,
+    RowWindow,
     Scalar,
     Scratch,
     ScratchBytes,
@@ -94,14 +102,28 @@ class Gemm(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         linear, macs = self.lower(site), self.macs(site)
         suffix = kernel_suffix(self, replace(site, inputs=(site.x,)))
-        arguments: tuple[Argument, ...] = (
-            Struct(f"gemm_params_{suffix}", self._sizes(site) | linear.kernel_fields()),
-            Input(),
-            *linear.tables(linear.weights),
-            Output(),
+        params = Struct(f"gemm_params_{suffix}", self._sizes(site) | linear.kernel_fields())
+        tables, name = linear.tables(linear.weights), f"gemm_{suffix}"
+        # the input may be a map that was flattened: then each of its rows is a part of the sums
+        part = Rows(
+            f"{name}_part",
+            f"{name}.h",
+            (params, Input(), Part(), RowValues(), First(), Last(), *tables, Accumulator(), Output()),
+            {0: RowWindow()},
+            units=ALL_ROWS,
+            accumulator=4 * site.y.shape[-1],
+            forward_only=not site.quantized,
         )
-        name = f"gemm_{suffix}"
-        return [Call(name, f"{name}.h", arguments, macs=macs, cycles=8 * macs)]
+        return [
+            Call(
+                name,
+                f"{name}.h",
+                (params, Input(), *tables, Output()),
+                macs=macs,
+                cycles=8 * macs,
+                rows=part if prod(site.x.shape[:-1]) == 1 else None,
+            )
+        ]
 
     def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
         plain = self.kernels(site)[0]

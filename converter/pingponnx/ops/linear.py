@@ -116,7 +116,7 @@ def _channels_last(weights: Array) -> Array:
     if weights.ndim == 2:
         return weights
     if weights.ndim == 3:
-        weights = weights[:, :, None, :]
+        weights = weights[:, :, :, None]
     return np.ascontiguousarray(weights.transpose(0, 2, 3, 1))
 
 

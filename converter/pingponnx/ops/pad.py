@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pingponnx.calls import Call, Input, Output, Struct
+from pingponnx.calls import Call, Input, Output, Rows, RowWindow, Struct
 from pingponnx.fixed_point import quantize_array
 from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, operator
@@ -76,8 +76,15 @@ class Pad(Operator):
         return site.y.dtype.numpy.type(self.value).item()
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        suffix = kernel_suffix(self, site)
-        sizes, before, after, block = self._axes(site.x.shape)
+        name = f"pad_{kernel_suffix(self, site)}"
+        arguments = (self._params(site, site.x.shape), Input(), Output())
+        overlap = {} if self.mode != "constant" else {0: self._distance(site) * site.x.dtype.bytes}
+        rows = self._rows(site, name)
+        return [Call(name, f"{name}.h", arguments, overlap=overlap, cycles=2 * site.y.size, rows=rows)]
+
+    def _params(self, site: Site, shape: Shape) -> Struct:
+        """For an input of the given shape."""
+        sizes, before, after, block = self._axes(shape)
         fields: dict[str, Any] = {
             "in": sizes,
             "out": tuple(s + b + a for s, b, a in zip(sizes, before, after, strict=True)),
@@ -86,10 +93,17 @@ class Pad(Operator):
             "mode": _MODES[self.mode],
             "value": self._fill(site),
         }
-        name = f"pad_{suffix}"
-        arguments = (Struct(f"pad_params_{suffix}", fields), Input(), Output())
-        overlap = {} if self.mode != "constant" else {0: self._distance(site) * site.x.dtype.bytes}
-        return [Call(name, f"{name}.h", arguments, overlap=overlap, cycles=2 * site.y.size)]
+        return Struct(f"pad_params_{site.suffix}", fields)
+
+    def _rows(self, site: Site, name: str) -> Rows | None:
+        """A row is padded as an image of its own; rows above and below are padding, which is constant."""
+        outer = 2 if len(site.x.shape) in (3, 4) else 0
+        top, bottom = (self.before[1], self.after[1]) if outer else (0, 0)
+        if outer and (self.before[0] or self.after[0] or ((top or bottom) and self.mode != "constant")):
+            return None
+        row = replace(self, before=self.before[outer:], after=self.after[outer:])
+        arguments = (row._params(site, site.x.shape[outer:]), Input(), Output())
+        return Rows(name, f"{name}.h", arguments, {0: RowWindow(pad=top)})
 
     def _axes(self, shape: Shape) -> tuple[Shape, Shape, Shape, int]:
         """Sizes and pads as the kernel takes them: five axes of blocks, made of trailing unpadded axes."""

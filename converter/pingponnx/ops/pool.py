@@ -7,15 +7,44 @@ from typing import Any, Self
 
 import numpy as np
 
-from pingponnx.calls import Call, Input, Local, Output, Scratch, ScratchBytes, ScratchQuery, Struct, Table
+from pingponnx.calls import (
+    ALL_ROWS,
+    Accumulator,
+    Argument,
+    Call,
+    First,
+    Input,
+    Last,
+    Local,
+    Output,
+    OutputRow,
+    RowPointers,
+    Rows,
+    RowWindow,
+    Scratch,
+    ScratchBytes,
+    ScratchQuery,
+    Struct,
+    Table,
+)
 from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, Rounding, clamp_s8, requantizer
 from pingponnx.ir import Array, Quantization, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
 from pingponnx.ops.dtypes import kernel_suffix
 from pingponnx.ops.linear import clamp_bounds
-from pingponnx.ops.window import Window, geometry, hw, read_window, with_hw
-
-Pads = tuple[int, int, int, int]  # top, left, bottom, right
+from pingponnx.ops.window import (
+    Pads,
+    Window,
+    geometry,
+    hw,
+    lying,
+    pixel_distance,
+    read_window,
+    row_window,
+    tap_counts,
+    transposed,
+    with_hw,
+)
 
 
 @operator("MaxPool", "GlobalMaxPool")
@@ -47,7 +76,7 @@ class MaxPool(Operator):
         x = arrays[0]
         assert x is not None
         lowest = -np.inf if x.dtype == np.float32 else S8_MIN
-        best = np.maximum.reduce(list(_taps(_with_height(x), self.window, lowest)))
+        best = np.maximum.reduce(list(_taps(_with_width(x), self.window, lowest)))
         low, high = _bounds(site, self.low, self.high)
         clipped: Array = best.clip(x.dtype.type(low), x.dtype.type(high))
         return clipped.reshape(site.y.shape)
@@ -55,8 +84,11 @@ class MaxPool(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         suffix = kernel_suffix(self, site)
         low, high = _bounds(site, self.low, self.high)
-        params = Struct(f"max_pool_params_{suffix}", geometry(site, self.window) | {"low": low, "high": high})
-        return [_call(site, self.window, f"max_pool_{suffix}", params)]
+        name, ctype, clamp = f"max_pool_{suffix}", f"max_pool_params_{suffix}", {"low": low, "high": high}
+        whole = Struct(ctype, geometry(*lying(site, self.window)) | clamp)
+        params = Struct(ctype, geometry(site, self.window) | clamp)
+        rows = _rows(self.window, name, (params, RowPointers(), Output()))
+        return [_call(site, self.window, name, whole, rows)]
 
     def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
         plain = self.kernels(site)[0]
@@ -121,12 +153,12 @@ class AveragePool(Operator):
         assert x is not None
         counts = self.counts(site)[:, :, None]
         if not site.quantized:
-            total = _sum(_taps(_with_height(x), self.window, 0.0))
+            total = _sum(_taps(_with_width(x), self.window, 0.0))
             mean = total / counts.astype(np.float32)
             clipped: Array = mean.clip(np.float32(self.low), np.float32(self.high))
             return clipped.reshape(site.y.shape)
         zero, scaling = _quantization(site.x).z, self.scaling(site)
-        acc = _sum(_taps(_with_height(x).astype(np.int64) - zero, self.window, 0))
+        acc = _sum(_taps(_with_width(x).astype(np.int64) - zero, self.window, 0))
         if scaling is None:
             y = _mean(acc, counts, zero, site.rounding)
         else:
@@ -139,7 +171,7 @@ class AveragePool(Operator):
         x = arrays[0]
         if not site.quantized or self.scaling(site) is not None or x is None:
             return None
-        acc = _sum(_taps(_with_height(x).astype(np.int64) - _quantization(site.x).z, self.window, 0))
+        acc = _sum(_taps(_with_width(x).astype(np.int64) - _quantization(site.x).z, self.window, 0))
         counts = self.counts(site)[:, :, None]
         ties: Array = (2 * (acc % counts) == counts).reshape(site.y.shape)
         return ties
@@ -147,25 +179,45 @@ class AveragePool(Operator):
     # -- kernels ------------------------------------------------------------------------------------
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        suffix = kernel_suffix(self, site)
-        low, high = _bounds(site, self.low, self.high)
-        counts = self.counts(site)
-        fields: dict[str, Any] = geometry(site, self.window)
-        names = ("count_top", "count_left", "count_bottom", "count_right")
-        fields |= dict(zip(names, self.counted, strict=True))
-        fields |= {"min_count": int(counts.min()), "max_count": int(counts.max())}
+        name = f"avg_pool_{kernel_suffix(self, site)}"
         tables: tuple[Table, ...] = ()
         if site.quantized:
-            x, y = _quantization(site.x), _quantization(site.y)
-            fields |= {"input_zero_point": x.z, "output_zero_point": y.z}
             scaling = self.scaling(site)
             plain = scaling is None or scaling.plain
             tables = (
                 Table("multiplier", None if scaling is None else scaling.multiplier),
                 Table("shift", None if scaling is None or plain else scaling.shift.astype(np.int8)),
             )
-        params = Struct(f"avg_pool_params_{suffix}", fields | {"low": low, "high": high})
-        return [_call(site, self.window, f"avg_pool_{suffix}", params, tables)]
+        flat, window = lying(site, self.window)
+        op = self if flat is site else replace(self, window=window, counted=transposed(self.counted))
+        return [_call(site, self.window, name, op._params(flat), self._rows(site, name, tables), tables)]
+
+    def _params(self, site: Site) -> Struct:
+        low, high = _bounds(site, self.low, self.high)
+        counts = self.counts(site)
+        fields: dict[str, Any] = geometry(site, self.window)
+        names = ("count_top", "count_left", "count_bottom", "count_right")
+        fields |= dict(zip(names, self.counted, strict=True))
+        fields |= {"min_count": int(counts.min()), "max_count": int(counts.max())}
+        if site.quantized:
+            x, y = _quantization(site.x), _quantization(site.y)
+            fields |= {"input_zero_point": x.z, "output_zero_point": y.z}
+        return Struct(f"avg_pool_params_{site.suffix}", fields | {"low": low, "high": high})
+
+    def _rows(self, site: Site, name: str, tables: tuple[Table, ...]) -> Rows:
+        """Row by row of the output; a mean of the whole map is summed up row by row of the input."""
+        params = self._params(site)
+        if self.window.kernel != hw(site.x.shape) or any(self.window.pads):
+            return _rows(self.window, name, (params, RowPointers(), OutputRow(), *tables, Output()))
+        return Rows(
+            f"{name}_part",
+            f"{name}.h",
+            (params, Input(), First(), Last(), *tables, Accumulator(), Output()),
+            {0: RowWindow()},
+            units=ALL_ROWS,
+            accumulator=4 * site.x.shape[-1],
+            forward_only=not site.quantized,
+        )
 
     def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
         plain = self.kernels(site)[0]
@@ -205,13 +257,13 @@ def _read(node: OnnxNode) -> Window:
         sizes = node.shape()[2:]
         if len(sizes) not in (1, 2):
             node.unsupported(f"{len(sizes)}-dimensional windows", "only 1-D and 2-D are supported")
-        return Window((1, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1]))
+        return Window((sizes[0], 1) if len(sizes) == 1 else (sizes[0], sizes[1]))
     kernel = node.integers("kernel_shape")
     if kernel is None:
         node.unsupported("kernel_shape is missing")
     window = read_window(node, kernel)
     sizes = node.shape()[2:]
-    size = (1, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
+    size = (sizes[0], 1) if len(sizes) == 1 else (sizes[0], sizes[1])
     if not all(min(counts) for counts in tap_counts(window, size, (0, 0, 0, 0))):
         node.unsupported("a pooling window covers nothing but padding", "use pads smaller than the kernel")
     return window
@@ -225,41 +277,7 @@ def _explicit_pads(node: OnnxNode, window: Window) -> Pads:
     pads = node.integers("pads") if auto == "NOTSET" else None
     if pads is None:
         return (0, 0, 0, 0)
-    return (0, pads[0], 0, pads[1]) if len(pads) == 2 else (pads[0], pads[1], pads[2], pads[3])
-
-
-def tap_counts(window: Window, size: tuple[int, int], counted: Pads) -> tuple[list[int], list[int]]:
-    """Per output row and per output column: the taps inside the input and its counted padding."""
-    result = []
-    for axis, outputs in enumerate(window.output(*size)):
-        low, high = -counted[axis], size[axis] + counted[axis + 2]
-        reach = range(0, window.extent[axis], window.dilation[axis])
-        starts = (o * window.stride[axis] - window.pads[axis] for o in range(outputs))
-        result.append([sum(low <= start + k < high for k in reach) for start in starts])
-    return result[0], result[1]
-
-
-def pixel_distance(window: Window, size: tuple[int, int], channels: int) -> int:
-    """Smallest safe D, in values, of a kernel that makes its outputs one by one in the order y, x, c.
-
-    Every output is stored after its own window was read, so output j may destroy only what no output
-    after j reads: (end of output j) - (lowest value that outputs after j read) <= D for all j. Within a
-    pixel the next channel reads from `first + c + 1` on, after it the pixels that follow read from the
-    lowest of their windows on. Without padding and with windows that are disjoint (or at least step by
-    the stride over as many pixels as they produce) pixel p starts to read at or above pixel p, so D = 0:
-    the pool runs in place.
-    """
-    rows, columns = window.output(*size)
-    starts = zip((rows, columns), window.stride, window.pads[:2], window.dilation, strict=True)
-    # the first tap at or after index 0
-    y, x = (np.where(v < 0, v % d, v) for n, s, p, d in starts for v in [np.arange(n) * s - p])
-    first = ((y[:, None] * size[1] + x[None, :]) * channels).ravel()
-    # after the last pixel nothing is read any more; ending above the input is never worth having
-    end = size[0] * size[1] * channels
-    later = np.minimum.accumulate(np.append(first[1:], end)[::-1])[::-1]
-    pixel = np.arange(len(first)) * channels
-    distance = int((pixel + channels - later).max())
-    return distance if channels == 1 else max(distance, int((pixel - first).max()))
+    return (pads[0], 0, pads[1], 0) if len(pads) == 2 else (pads[0], pads[1], pads[2], pads[3])
 
 
 def _pooled(window: Window, x: Tensor | None) -> Shape:
@@ -267,8 +285,8 @@ def _pooled(window: Window, x: Tensor | None) -> Shape:
     return with_hw(x.shape, window.output(*hw(x.shape)), x.shape[-1])
 
 
-def _with_height(x: Array) -> Array:
-    return x if x.ndim == 4 else x[:, None]
+def _with_width(x: Array) -> Array:
+    return x if x.ndim == 4 else x[:, :, None]
 
 
 def _taps(x: Array, window: Window, fill: float) -> Iterator[Array]:
@@ -323,16 +341,24 @@ def _bounds(site: Site, low: float, high: float) -> tuple[float, float]:
 # -- calls ------------------------------------------------------------------------------------------
 
 
-def _call(site: Site, window: Window, name: str, params: Struct, tables: tuple[Table, ...] = ()) -> Call:
-    rows = Local(f"const {site.x.dtype.c} *", window.extent[0])
+def _call(
+    site: Site, window: Window, name: str, params: Struct, rows: Rows, tables: tuple[Table, ...] = ()
+) -> Call:
+    """The whole pool; `params` are of the layer lying, whose order of values is the same."""
+    pointers = Local(f"const {site.x.dtype.c} *", lying(site, window)[1].extent[0])
     distance = pixel_distance(window, hw(site.x.shape), site.x.shape[-1]) * site.x.dtype.bytes
     return Call(
         name,
         f"{name}.h",
-        (params, Input(), *tables, rows, Output()),
+        (params, Input(), *tables, pointers, Output()),
         overlap={0: distance} if site.x.shape[0] == 1 else {},
         cycles=6 * window.kernel[0] * window.kernel[1] * site.y.size,
+        rows=rows,
     )
+
+
+def _rows(window: Window, name: str, arguments: tuple[Argument, ...]) -> Rows:
+    return Rows(f"{name}_row", f"{name}.h", arguments, {0: row_window(window)})
 
 
 def _cmsis_reason(site: Site, window: Window, function: str, library: CmsisNN) -> str:
@@ -344,4 +370,4 @@ def _cmsis_reason(site: Site, window: Window, function: str, library: CmsisNN) -
 
 
 def _cmsis_params(site: Site, window: Window, low: float, high: float) -> Struct:
-    return Struct("cmsis_pool_params", geometry(site, window) | {"low": int(low), "high": int(high)})
+    return Struct("cmsis_pool_params", geometry(*lying(site, window)) | {"low": int(low), "high": int(high)})

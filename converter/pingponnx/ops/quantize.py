@@ -1,11 +1,12 @@
 """Crossing between real numbers and int8: QuantizeLinear, DequantizeLinear, and int8 to int8."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
-from pingponnx.calls import Call, Input, Output, Struct
+from pingponnx.calls import Argument, Call, Input, Output, Rows, RowWindow, Struct, rows_of
 from pingponnx.fixed_point import dequantize_array, quantize_array
 from pingponnx.ir import Array, DType, Quantization, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
@@ -73,19 +74,8 @@ class QuantizeLinear(Operator):
         return quantize_array(arrays[0], self.to).astype(np.int8)
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        params = Struct(
-            "quantize_params", {"count": site.x.size, "scale": float(self.to.s), "zero_point": self.to.z}
-        )
         # the output is a quarter of the input, written front to back after the value was read
-        return [
-            Call(
-                "quantize_s8",
-                "quantize_s8.h",
-                (params, Input(), Output()),
-                overlap={0: 0},
-                cycles=20 * site.x.size,
-            )
-        ]
+        return [replace(_crossing("quantize_s8", self.to, site.x.shape, cycles=20), overlap={0: 0})]
 
 
 @operator("DequantizeLinear")
@@ -114,8 +104,19 @@ class DequantizeLinear(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         q = site.x.quantization
         assert q is not None
-        params = Struct("quantize_params", {"count": site.x.size, "scale": float(q.s), "zero_point": q.z})
-        return [Call("dequantize_s8", "quantize_s8.h", (params, Input(), Output()), cycles=12 * site.x.size)]
+        return [_crossing("dequantize_s8", q, site.x.shape, cycles=12)]
+
+
+def _crossing(function: str, q: Quantization, shape: Shape, cycles: int) -> Call:
+    """A call of either direction; `cycles` are for one value."""
+
+    def arguments(count: int) -> tuple[Argument, ...]:
+        fields = {"count": count, "scale": float(q.s), "zero_point": q.z}
+        return Struct("quantize_params", fields), Input(), Output()
+
+    header, count = "quantize_s8.h", prod(shape)
+    rows = Rows(function, header, arguments(rows_of(shape)[2]), {0: RowWindow()})
+    return Call(function, header, arguments(count), cycles=cycles * count, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +150,4 @@ class Requantize(Operator):
         return self.table(site)[arrays[0].astype(np.int16) + 128]
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        return [lookup_call(self.table(site), site.x.size)]
+        return [lookup_call(self.table(site), site.x.shape)]

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from pingponnx.calls import Call, Input, Output, Struct, Table
+from pingponnx.calls import Argument, Call, Input, Output, Rows, RowWindow, Struct, Table, rows_of
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, operator
 from pingponnx.ops.dtypes import kernel_suffix
@@ -62,22 +62,30 @@ class ScaleShift(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         name = f"scale_shift_{kernel_suffix(self, site)}"
         channels = len(self.scale)
-        params = Struct(
-            "scale_shift_params_f32",
-            {"pixels": site.x.size // channels, "channels": channels, "low": self.low, "high": self.high},
-        )
         tables = (
             Table("scale", np.array(self.scale, np.float32)),
             Table("shift", np.array(self.shift, np.float32)),
         )
+
+        def arguments(values: int) -> tuple[Argument, ...]:
+            fields = {
+                "pixels": values // channels,
+                "channels": channels,
+                "low": self.low,
+                "high": self.high,
+            }
+            return Struct("scale_shift_params_f32", fields), Input(), *tables, Output()
+
+        row = arguments(rows_of(site.x.shape)[2])
         # each value is read once, right before its result is stored
         return [
             Call(
                 name,
                 f"{name}.h",
-                (params, Input(), *tables, Output()),
+                arguments(site.x.size),
                 overlap={0: 0},
                 cycles=6 * site.x.size,
+                rows=Rows(name, f"{name}.h", row, {0: RowWindow()}, elementwise=True),
             )
         ]
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pingponnx.calls import Argument, Call, Input, Output, Struct, Table
+from pingponnx.calls import Argument, Call, Input, Output, Rows, RowWindow, Struct, Table, rows_of
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, fallback, operator
@@ -88,7 +88,7 @@ class Softmax(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         suffix = kernel_suffix(self, site)
         outer, length, inner = self._lengths(site)
-        fields = {"outer": outer, "length": length, "inner": inner}
+        fields = {"length": length, "inner": inner}
         tables: tuple[Table, ...] = ()
         if suffix == "s8":
             integers = _integers(site, length)
@@ -103,10 +103,24 @@ class Softmax(Operator):
         # A value is stored after its last reading, and each lane is finished before the next one begins.
         # Lanes that lie side by side (inner > 1) reach over the starts of later lanes.
         distance = 0 if inner == 1 else (length - 1) * inner * site.x.dtype.bytes
-        params = Struct(f"softmax_params_{suffix}", fields)
-        arguments: tuple[Argument, ...] = (params, Input(), *tables, Output())
         name = f"softmax_{suffix}"
-        return [Call(name, f"{name}.h", arguments, overlap={0: distance}, cycles=40 * site.x.size)]
+
+        def arguments(outer: int) -> tuple[Argument, ...]:
+            return Struct(f"softmax_params_{suffix}", {"outer": outer} | fields), Input(), *tables, Output()
+
+        lanes, rest = divmod(rows_of(site.x.shape)[2], length * inner)
+        # no row for itself where lanes go through several rows
+        rows = Rows(name, f"{name}.h", arguments(lanes), {0: RowWindow()}, elementwise=inner == 1)
+        return [
+            Call(
+                name,
+                f"{name}.h",
+                arguments(outer),
+                overlap={0: distance},
+                cycles=40 * site.x.size,
+                rows=None if rest else rows,
+            )
+        ]
 
     def cmsis_nn(self, site: Site, library: CmsisNN) -> Call:
         reason = "arm_softmax_s8 is not bit-equal with onnxruntime's rounding"

@@ -13,7 +13,7 @@ from pingponnx.fixed_point import dequantize_array, quantize_array
 from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, keep, operator
 from pingponnx.ops.dtypes import kernel_suffix
-from pingponnx.ops.lookup import lookup_call
+from pingponnx.ops.lookup import each_value, lookup_call
 
 
 class Unary(Operator):
@@ -54,10 +54,10 @@ class Unary(Operator):
 
     def kernels(self, site: Site) -> Sequence[Call]:
         if site.quantized:
-            return [lookup_call(self.table(site), site.x.size)]
+            return [lookup_call(self.table(site), site.x.shape)]
         name = f"{type(self).__name__.lower()}_{kernel_suffix(self, site, (DType.F32,))}"
-        arguments: tuple[Argument, ...] = (site.x.size, *self.parameters(), Input(), Output())
-        return [Call(name, f"{name}.h", arguments, overlap={0: 0}, cycles=30 * site.x.size)]
+        arguments: tuple[Argument, ...] = (*self.parameters(), Input(), Output())
+        return [each_value(name, f"{name}.h", arguments, site.x.shape, cycles=30)]
 
 
 @operator("Relu", "Clip")

@@ -3,21 +3,24 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from pingponnx.calls import Scalar
+import numpy as np
+
+from pingponnx.calls import RowWindow, Scalar
 from pingponnx.ir import Shape
 from pingponnx.ops import OnnxNode, Site
 
 Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]  # top, left, bottom, right
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window over height and width (1-D uses height 1); pads are top, left, bottom, right."""
+    """A window over height and width (1-D has width 1)."""
 
     kernel: Pair
     stride: Pair = (1, 1)
     dilation: Pair = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pads: Pads = (0, 0, 0, 0)
 
     @property
     def extent(self) -> Pair:
@@ -37,6 +40,11 @@ class Window:
             1
         ] + 1
 
+    @property
+    def transposed(self) -> "Window":
+        """The same window with height and width exchanged."""
+        return Window(self.kernel[::-1], self.stride[::-1], self.dilation[::-1], transposed(self.pads))
+
     def then(self, pool: "Window") -> Self:
         """The window of this convolution followed by an unpadded pool: rows that one pooled row needs."""
         kernel = tuple(e + (p - 1) * s for e, p, s in zip(self.extent, pool.kernel, self.stride, strict=True))
@@ -44,14 +52,20 @@ class Window:
         return replace(self, kernel=kernel, stride=stride, dilation=(1, 1))  # type: ignore[arg-type]
 
 
+def transposed(pads: Pads) -> Pads:
+    """The pads when height and width are exchanged."""
+    top, left, bottom, right = pads
+    return left, top, right, bottom
+
+
 def hw(shape: Shape) -> Pair:
-    """Height and width of a channels-last shape; height is 1 for `n w c`."""
-    return (shape[1], shape[2]) if len(shape) == 4 else (1, shape[1])
+    """Height and width of a channels-last shape; `n w c` is w rows of width 1: a row is a time step."""
+    return (shape[1], shape[2]) if len(shape) == 4 else (shape[1], 1)
 
 
 def with_hw(shape: Shape, size: Pair, channels: int) -> Shape:
     """The channels-last shape of the same rank with another size and channel count."""
-    return (shape[0], *size, channels) if len(shape) == 4 else (shape[0], size[1], channels)
+    return (shape[0], *size, channels) if len(shape) == 4 else (shape[0], size[0], channels)
 
 
 def read_window(node: OnnxNode, kernel: tuple[int, ...]) -> Window:
@@ -77,7 +91,7 @@ def read_window(node: OnnxNode, kernel: tuple[int, ...]) -> Window:
             if rest and steps * strides[i] < sizes[i] + pads[i]:
                 ends[i] += strides[i] - rest
     window = _two_dimensional(kernel, strides, dilations, (*pads[:rank], *ends))
-    if min(window.output(*((1,) * (2 - rank) + tuple(sizes)))) < 1:
+    if min(window.output(sizes[0], sizes[1] if rank == 2 else 1)) < 1:
         node.unsupported("the window is larger than its padded input")
     return window
 
@@ -85,10 +99,10 @@ def read_window(node: OnnxNode, kernel: tuple[int, ...]) -> Window:
 def _two_dimensional(
     kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], pads: tuple[int, ...]
 ) -> Window:
-    """A 1-D window is a 2-D one of height 1."""
+    """A 1-D window is a 2-D one of width 1."""
     if len(kernel) == 1:
-        left, right = pads
-        return Window((1, kernel[0]), (1, stride[0]), (1, dilation[0]), (0, left, 0, right))
+        top, bottom = pads
+        return Window((kernel[0], 1), (stride[0], 1), (dilation[0], 1), (top, 0, bottom, 0))
     top, left, bottom, right = pads
     (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
     return Window((kh, kw), (sh, sw), (dh, dw), (top, left, bottom, right))
@@ -116,6 +130,45 @@ def _pads(
     if auto != "NOTSET":
         node.unsupported(f"auto_pad {auto!r}")
     return node.integers("pads") or (0,) * (2 * rank)
+
+
+def tap_counts(window: Window, size: tuple[int, int], counted: Pads) -> tuple[list[int], list[int]]:
+    """Per output row and per output column: the taps inside the input and its counted padding."""
+    result = []
+    for axis, outputs in enumerate(window.output(*size)):
+        low, high = -counted[axis], size[axis] + counted[axis + 2]
+        reach = range(0, window.extent[axis], window.dilation[axis])
+        starts = (o * window.stride[axis] - window.pads[axis] for o in range(outputs))
+        result.append([sum(low <= start + k < high for k in reach) for start in starts])
+    return result[0], result[1]
+
+
+def pixel_distance(window: Window, size: tuple[int, int], channels: int) -> int:
+    """Smallest safe D, in values, of a kernel that makes its outputs one by one in the order y, x, c.
+
+    Every output is stored after its own window was read, so output j may destroy only what no output
+    after j reads: (end of output j) - (lowest value that outputs after j read) <= D for all j. Within a
+    pixel the next channel reads from `first + c + 1` on, after it the pixels that follow read from the
+    lowest of their windows on. Without padding and with windows that are disjoint (or at least step by
+    the stride over as many pixels as they produce) pixel p starts to read at or above pixel p, so D = 0:
+    the pool runs in place.
+    """
+    rows, columns = window.output(*size)
+    starts = zip((rows, columns), window.stride, window.pads[:2], window.dilation, strict=True)
+    # the first tap at or after index 0
+    y, x = (np.where(v < 0, v % d, v) for n, s, p, d in starts for v in [np.arange(n) * s - p])
+    first = ((y[:, None] * size[1] + x[None, :]) * channels).ravel()
+    # after the last pixel nothing is read any more; ending above the input is never worth having
+    end = size[0] * size[1] * channels
+    later = np.minimum.accumulate(np.append(first[1:], end)[::-1])[::-1]
+    pixel = np.arange(len(first)) * channels
+    distance = int((pixel + channels - later).max())
+    return distance if channels == 1 else max(distance, int((pixel - first).max()))
+
+
+def row_window(window: Window) -> RowWindow:
+    """The rows that it covers."""
+    return RowWindow(window.extent[0], window.stride[0], window.pads[0])
 
 
 def row_distance(window: Window, size: Pair, in_row: int, out_row: int) -> int:
@@ -149,3 +202,11 @@ def geometry(site: Site, window: Window) -> dict[str, Scalar]:
         "pad_top": window.pads[0],
         "pad_left": window.pads[1],
     }
+
+
+def lying(site: Site, window: Window) -> tuple[Site, Window]:
+    """A 1-D layer as a layer over images of height 1 instead of width 1: one long row, no row pointers."""
+    if len(site.x.shape) == 4:
+        return site, window
+    x, y = (replace(t, shape=(t.shape[0], 1, *t.shape[1:])) for t in (site.x, site.y))
+    return replace(site, inputs=(x, *site.inputs[1:]), outputs=(y,)), window.transposed

@@ -1,18 +1,25 @@
-"""Memory planning: where every tensor and every scratch buffer lies in the one arena, and why that is small.
+"""Memory planning: where everything lies in the one arena, in which steps the network runs, and why that is small.
 
-`plan` measures the paper's strategies and ours on the same network, picks the best placement that the
-chosen kernels allow, and proves it with `verify`, which shares no code with the planner.
+`plan` climbs a ladder of strategies on the same network, takes the smallest that is wished for, and proves
+it with `replay`, which shares no code with the planner.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pingponnx.calls import Call
 from pingponnx.errors import BudgetError
 from pingponnx.ir import Graph
-from pingponnx.plan.lifetimes import ALIGNMENT, Block, blocks_of, roots_of
-from pingponnx.plan.place import Problem, lower_bound, place, problem_of
-from pingponnx.plan.verify import verify
+from pingponnx.plan.assemble import Candidate, assemble
+from pingponnx.plan.choose import choose, singles
+from pingponnx.plan.layout import Layout
+from pingponnx.plan.loads import lives_of
+from pingponnx.plan.paper import paper, two_buffers
+from pingponnx.plan.placement import Effort, bank_starts, lower_bound, place
+from pingponnx.plan.replay import verify_plan
+from pingponnx.plan.schedule import Bank, InputMode, Placed, Plan
+from pingponnx.plan.simulate import Streams
+from pingponnx.plan.stages import network_of, roots_of, unfeedable
 
 Calls = Sequence[Call | None]
 
@@ -20,94 +27,111 @@ _LARGEST = 2**26  # bytes, more than any board has; beyond it, the byte-wise ver
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A block with its address. `first` and `last` are node indices; -1 is before the first node."""
+class Wish:
+    """What a plan is to be like, besides small."""
 
-    name: str
-    kind: str  # tensor or scratch
-    offset: int
-    bytes: int
-    first: int
-    last: int
-    tensors: tuple[str, ...]
+    mode: InputMode = InputMode.RESIDENT
+    effort: Effort = Effort.NORMAL
+    streaming: bool = True
+    banks: tuple[tuple[str, int], ...] = ()  # names and capacities in bytes, the preferred ones first
+    pins: Mapping[str, str] | None = None  # tensor -> bank
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One arena: offsets in bytes of tensors by name and of scratch by node index, with the evidence."""
-
-    arena: int
-    lower_bound: int
-    strategy: str
-    strategies: Mapping[str, int]
-    blocks: tuple[Placed, ...]
-    offsets: Mapping[str, int]
-    scratch: Mapping[int, int]
-
-    @property
-    def proven(self) -> bool:
-        """True when no placement under the same rules can be smaller."""
-        return self.arena == self.lower_bound
-
-
-def plan(graph: Graph, calls: Calls, unfused: Graph) -> Plan:
-    """Place everything; `unfused` is the same network before max-pools were fused, for the comparison.
-
-    Sizes count network input, output and kernel scratch. Raises BudgetError for an arena that no
-    board holds, and MemoryPlanError if verification fails.
-    """
-    blocks = blocks_of(graph, calls)
-    strategies, problems, solutions = dict(_paper(graph, unfused)), {}, {}
-    for name, allowed in _RULES.items():
-        problems[name] = problem_of(graph, calls, blocks, allowed)
-        solutions[name] = place(problems[name])
-        strategies[name] = solutions[name].arena
-    best = min(reversed(_RULES), key=lambda name: strategies[name])
-    if strategies[best] > _LARGEST:
-        message = (
-            f"{graph.name} needs an arena of {strategies[best]:,} bytes, at most {_LARGEST:,} can be planned"
-        )
-        raise BudgetError(message, "give the model smaller inputs")
-    offsets = solutions[best].offsets
-    placed = tuple(
-        Placed(b.name, b.kind, offsets[i], b.bytes, b.first, b.last, b.tensors) for i, b in enumerate(blocks)
-    )
-    result = Plan(
-        strategies[best],
-        lower_bound(problems[best]),
-        best,
-        strategies,
-        placed,
-        {name: p.offset for p in placed for name in p.tensors},
-        {p.first: p.offset for p in placed if p.kind == "scratch"},
-    )
-    verify(graph, calls, result.offsets, result.scratch, result.arena)
-    return result
-
-
-# strategy -> which declared in/out distances (bytes) it may use; see calls.Call.overlap
-_RULES = {
-    "exact": lambda distance: False,
-    "in_place": lambda distance: distance <= 0,
-    "overlap": lambda distance: True,
+# strategy -> which in/out distances (bytes) it may use, and whether segments may run backward
+_LAYER_BY_LAYER: dict[str, tuple[Callable[[int], bool], bool]] = {
+    "exact": (lambda distance: False, False),
+    "in_place": (lambda distance: distance <= 0, False),
+    "overlap": (lambda distance: True, True),
 }
 
 
-def _paper(graph: Graph, unfused: Graph) -> Mapping[str, int]:
-    """The paper's rows: every output kept, pools fused, and two buffers that swap.
+def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Plan:  # noqa: B008 - frozen
+    """Place everything; `unfused` is the same network before max-pools were fused, for the comparison.
 
-    With branches ping-pong needs as many buffers as tensors live at once, each as large as the next
-    largest tensor; a chain needs two.
+    Sizes count network input (unless it is external or fed), output and kernel scratch. Raises
+    BudgetError for an arena that no board or bank holds, UnsupportedError when rows cannot be fed, and
+    MemoryPlanError if verification fails.
     """
-    fused = blocks_of(graph, ())
-    sizes = sorted((b.bytes for b in fused), reverse=True)
-    steps = range(-1, len(graph.nodes) + 1)
-    buffers = max(sum(b.first <= step <= b.last for b in fused) for step in steps)
-    return {
-        "keep_all": sum(b.bytes for b in blocks_of(unfused, ())),
-        "fused_pool": sum(sizes),
-        "ping_pong": sum(sizes[:buffers]),
-    }
+    obstacle = unfeedable(graph, calls)
+    if wish.mode is InputMode.ROWS and obstacle:
+        raise obstacle
+    ladder = dict(_resident(graph, calls, wish.effort))
+    if not obstacle:
+        ladder["row_fed"] = _smallest(graph, calls, InputMode.ROWS, wish.effort)
+    if wish.mode is InputMode.EXTERNAL:
+        ladder["external"] = _smallest(graph, calls, wish.mode, wish.effort)
+    strategies: dict[str, int | None] = {**paper(graph, unfused)}
+    if graph is unfused:  # nobody fuses pools by hand
+        strategies["two_buffers"] = two_buffers(graph, calls)
+    strategies |= {name: found.arena for name, found in ladder.items()}
+    strategies.setdefault("row_fed", None)
+    chosen = _chosen(ladder, wish)
+    found, banks = _in_banks(ladder[chosen], wish)
+    if found.arena > _LARGEST:
+        message = f"{graph.name} needs an arena of {found.arena:,} bytes, at most {_LARGEST:,} can be planned"
+        raise BudgetError(message, "give the model smaller inputs")
+    result = assemble(found, len(graph.nodes), wish.mode, chosen, strategies, banks)
+    verify_plan(graph, calls, result)
+    return result
 
 
-__all__ = ["ALIGNMENT", "Block", "Calls", "Placed", "Plan", "Problem", "plan", "roots_of"]
+def _chosen(ladder: Mapping[str, Candidate], wish: Wish) -> str:
+    """The smallest arena's strategy, of equal ones the simplest."""
+    if wish.mode is not InputMode.RESIDENT:
+        return "row_fed" if wish.mode is InputMode.ROWS else "external"
+    usable = [*_LAYER_BY_LAYER, *(["streamed"] if wish.streaming else [])]
+    return min(usable, key=lambda name: ladder[name].arena)
+
+
+def _streams(graph: Graph, calls: Calls, mode: InputMode) -> tuple[Streams, Streams]:
+    network = network_of(graph, calls, mode)
+    return Streams(network, backward=False), Streams(network, backward=True)
+
+
+def _resident(graph: Graph, calls: Calls, effort: Effort) -> Iterator[tuple[str, Candidate]]:
+    """Every strategy with the inputs in the arena."""
+    streams = _streams(graph, calls, InputMode.RESIDENT)
+    lives, cuts = lives_of(streams[0].network), singles(streams[0].network)
+    for name, (allowed, turn) in _LAYER_BY_LAYER.items():
+        yield name, _placed(Layout(streams, lives, cuts, allowed, turn), effort)
+    yield "streamed", _streamed(streams, effort)
+
+
+def _smallest(graph: Graph, calls: Calls, mode: InputMode, effort: Effort) -> Candidate:
+    """Layer by layer or streamed, whichever takes less."""
+    streams = _streams(graph, calls, mode)
+    lives, cuts = lives_of(streams[0].network), singles(streams[0].network)
+    found = [_placed(Layout(streams, lives, cuts), effort), _streamed(streams, effort)]
+    return min(found, key=lambda candidate: candidate.arena)
+
+
+def _streamed(streams: tuple[Streams, Streams], effort: Effort) -> Candidate:
+    lives = lives_of(streams[0].network)
+    choice = choose(streams, lives, effort)
+    return _placed(Layout(streams, lives, choice.cuts), effort, choice.bound)
+
+
+def _placed(layout: Layout, effort: Effort, bound: int | None = None) -> Candidate:
+    """`bound`: what no choice of segments can undercut, where there is one."""
+    problem = replace(layout.problem(), bound=bound or 0)
+    solution = place(problem, effort=effort)
+    return Candidate(layout, solution, lower_bound(problem) if bound is None else bound)
+
+
+def _in_banks(found: Candidate, wish: Wish) -> tuple[Candidate, tuple[Bank, ...]]:
+    """The same blocks in the banks that were wished for."""
+    if not wish.banks:
+        return found, ()
+    names = [name for name, _ in wish.banks]
+    pins = {tensor: names.index(bank) for tensor, bank in (wish.pins or {}).items()}
+    problem = found.layout.problem(banks=tuple(size for _, size in wish.banks), pins=pins)
+    solution = place(problem, effort=wish.effort)
+    ends = [offset + item.bytes for offset, item in zip(solution.offsets, problem.items, strict=True)]
+    banks = []
+    for (name, capacity), start in zip(wish.banks, bank_starts(problem), strict=False):
+        used = max((end - start for end in ends if start < end <= start + capacity), default=0)
+        banks.append(Bank(name, start, used, capacity))
+    return replace(found, solution=solution), tuple(banks)
+
+
+__all__ = ["Calls", "Effort", "InputMode", "Placed", "Plan", "Wish", "plan", "roots_of"]

@@ -32,5 +32,5 @@ def spatial_pads(pad: Pad, rank: int) -> tuple[int, int, int, int] | None:
         return None
     if begins[0] or ends[0] or begins[-1] or ends[-1]:
         return None
-    top, bottom = (begins[1], ends[1]) if rank == 4 else (0, 0)
-    return top, begins[-2], bottom, ends[-2]
+    left, right = (begins[2], ends[2]) if rank == 4 else (0, 0)
+    return begins[1], left, ends[1], right

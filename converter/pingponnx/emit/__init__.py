@@ -1,0 +1,175 @@
+"""Values -> C text: the only place that spells C."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pingponnx import __version__
+from pingponnx._paths import cmsis_baseline, kernel_headers, runtime_c
+from pingponnx.emit.literals import number
+from pingponnx.emit.manifest import manifest
+from pingponnx.emit.places import Places
+from pingponnx.emit.settings import Settings
+from pingponnx.emit.streams import Streams
+from pingponnx.emit.writer import Writer
+from pingponnx.fixed_point import Rounding
+from pingponnx.ir import DType, Graph
+from pingponnx.names import comment, prefix
+from pingponnx.plan import Calls, InputMode, Plan
+from pingponnx.plan.schedule import Segment
+from pingponnx.plan.stages import extent_of
+
+
+def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[str, str]:
+    """The C library as {file name: text}; equal input gives equal bytes."""
+    prefix = prefix_of(graph)
+    places = Places(graph, memory)
+    writer = Writer(places, prefix)
+    streams = Streams(places, writer, calls)
+    parts = [_part(i, s, graph, calls, streams) for i, s in enumerate(memory.segments)]
+    inputs = [_port(graph, memory, n, "input", i) for i, n in enumerate(graph.inputs)]
+    outputs = [_port(graph, memory, n, "output", i) for i, n in enumerate(graph.outputs)]
+    used = {h for s in memory.segments for h in _headers_of(s, calls)}
+    used |= {"quantize_s8.h" for port in inputs + outputs if port["quantized"]}  # the helpers' kernels
+    headers = sorted(used)
+    context = {
+        "prefix": prefix,
+        "macro": prefix.upper(),
+        "version": __version__,
+        "graph": graph,
+        "name": comment(graph.name),
+        "settings": settings,
+        "tflite": settings.rounding is Rounding.TFLITE,
+        "memory": memory,
+        "mode": memory.input_mode.value,
+        "places": places,
+        "handle": f"{prefix}_{'state' if memory.input_mode is InputMode.ROWS else 'arena'}",
+        "handle_name": "state" if memory.input_mode is InputMode.ROWS else "arena",
+        "inputs": inputs,
+        "outputs": outputs,
+        "headers": headers,
+        "structs": list(writer.structs.values()),
+        "tables": list(writer.tables.values()),
+        "parts": parts,
+        "fed": next((part for part in parts if part.get("fed")), None),
+    }
+    files = {
+        f"{prefix}{suffix}": _environment().get_template(f"{template}.j2").render(context)
+        for template, suffix in _TEMPLATES.items()
+    }
+    files["CMakeLists.txt"] = _environment().get_template("CMakeLists.txt.j2").render(context)
+    files[f"{prefix}.json"] = manifest(graph, calls, memory, settings)
+    return dict(sorted((files | _headers(["kernel.h", *headers])).items()))
+
+
+def prefix_of(graph: Graph) -> str:
+    """What the generated files and symbols of a graph are called."""
+    return prefix(graph.name, kernel_headers())
+
+
+_TEMPLATES = {"model.h": ".h", "model.c": ".c", "model_data.h": "_data.h", "model_data.c": "_data.c"}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pingponnx"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # every name went through `names`; the output is C
+    )
+    environment.filters["zip"] = zip
+    return environment
+
+
+def _headers_of(segment: Segment, calls: Calls) -> list[str]:
+    """The kernel headers that a segment includes."""
+    found = ["rows.h"] if segment.steps else []
+    for call in (calls[node] for node in segment.nodes):
+        assert call is not None
+        found.append(call.rows.header if segment.steps and call.rows else call.header)
+    return found
+
+
+def _headers(names: Sequence[str]) -> dict[str, str]:
+    """The kernel headers named, and those that they include."""
+    found: dict[str, str] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        path = next((p for p in (runtime_c() / name, cmsis_baseline() / name) if p.is_file()), None)
+        if path is None:  # a CMSIS-NN or C library header
+            continue
+        found[name] = path.read_text(encoding="utf-8")
+        waiting += [line.split('"')[1] for line in found[name].splitlines() if line.startswith('#include "')]
+    return found
+
+
+def _part(
+    index: int, segment: Segment, graph: Graph, calls: Calls, streams: Streams
+) -> dict[str, Any]:
+    """What the templates need to write a segment: whole calls, or functions that stream rows."""
+    titles = [
+        {"index": n, "title": comment(f"{type(graph.nodes[n].op).__name__} {graph.nodes[n].name}")}
+        for n in segment.nodes
+    ]
+    if segment.steps:
+        return {"streamed": True, "titles": titles, "blocks": [], **streams.segment(index, segment)}
+    (number_of_node,) = segment.nodes
+    node, call = graph.nodes[number_of_node], calls[number_of_node]
+    assert call is not None
+    declarations, text = streams.writer.whole(number_of_node, node, call)
+    y = graph.tensors[node.outputs[0]]
+    block = {
+        **titles[0],
+        "locals": declarations,
+        "call": text,
+        "checked": call.checked,
+        "output": streams.places.whole(y.name),
+        "bytes": y.bytes,
+    }
+    return {"streamed": False, "blocks": [block]}
+
+
+def _port(graph: Graph, memory: Plan, name: str, kind: str, index: int) -> dict[str, Any]:
+    """What the header says about one input or output."""
+    tensor, port = graph.tensors[name], graph.ports[name]
+    q, extent = tensor.quantization, extent_of(tensor)
+    order = ""
+    if len(tensor.shape) >= 3 and port.permutation is not None:
+        order = "channels last (n h w c)" if len(tensor.shape) == 4 else "channels last (n w c)"
+    return {
+        "kind": kind,
+        "index": index,
+        "macro": f"{kind.upper()}_{index}",
+        "name": comment(port.name),
+        "ctype": tensor.dtype.c,
+        "shape": "x".join(map(str, tensor.shape)) or "scalar",
+        "order": order,
+        "size": tensor.size,
+        "bytes": tensor.bytes,
+        **_place(memory, name),
+        "rows": extent.rows,
+        "row_size": extent.row_bytes // tensor.dtype.bytes if memory.input_mode is InputMode.ROWS else 0,
+        "quantized": q is not None and tensor.dtype is DType.S8,
+        "scale": number(float(q.s)) if q is not None else "",
+        "zero_point": q.z if q is not None else 0,
+    }
+
+
+def _place(memory: Plan, name: str) -> dict[str, Any]:
+    """Where in the arena's memories a tensor lies, for the header; nowhere when it is not whole."""
+    offset = memory.offsets.get(name)
+    for bank in memory.banks:
+        if offset is not None and bank.start <= offset < bank.start + bank.capacity:
+            return {"offset": offset - bank.start, "base": f"{bank.name}->bytes"}
+    return {"offset": offset, "base": "bytes"}
+
+
+__all__ = ["Settings", "emit", "prefix_of"]

@@ -1,0 +1,213 @@
+"""What happens when neighbouring stages run row by row: an order of units, and what must lie apart in it.
+
+The order is demand-driven and depth-first: the last stage makes its rows one after the other, and every
+stage first makes the rows that its reader needs next. Nothing is computed twice. Source: memory.md, B.4
+and C.2; what can share bytes follows from how far every stage is at every event, an event being a unit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pingponnx.plan.stages import Counts, Network, Read, Stage
+
+T = TypeVar("T")
+Flags = NDArray[np.bool_]
+
+NEVER = 2**40  # the lowest row needed of a tensor that is needed no more
+
+
+@dataclass(frozen=True, eq=False)
+class Streams:
+    """The stages of a network in one direction, and the order of their units in any segment."""
+
+    network: Network
+    backward: bool
+    reads: tuple[tuple[Read, ...], ...] = field(init=False)
+    _orders: dict[tuple[int, int], Counts] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        extents = self.network.extents
+        reads = [
+            tuple(r.mirrored(extents[r.tensor].rows) if self.backward else r for r in stage.reads)
+            for stage in self.network.stages
+        ]
+        object.__setattr__(self, "reads", tuple(reads))
+
+    def order(self, start: int, stop: int) -> Counts:
+        """The stage of every event when the streaming stages from `start` to `stop` run together.
+
+        What is before `start` does not change the order of the others, so that the longest one serves all.
+        """
+        first = start
+        stages = self.network.stages
+        while first > 0 and stages[first - 1].streams:
+            first -= 1
+        key = (first, stop)
+        if key not in self._orders:
+            self._orders[key] = np.array(_demanded(stages, self.reads, first, stop), np.int64)
+        order = self._orders[key]
+        return order if first == start else order[order >= start]
+
+
+def _demanded(stages: Sequence[Stage], reads: Sequence[Sequence[Read]], start: int, stop: int) -> list[int]:
+    """Depth-first demand without recursion, for chains may be long."""
+    producer = {stages[k].output: k for k in range(start, stop)}
+    complete = [stages[k].complete.tolist() for k in range(stop)]
+    needs = [[(producer.get(r.tensor), r.high.tolist()) for r in reads[k]] for k in range(stop)]
+    needs = [[(p, high) for p, high in row if p is not None] for row in needs]
+    done = [0] * stop
+    order: list[int] = []
+    for last in range(stop - 1, start - 1, -1):
+        while done[last] < len(complete[last]):
+            waiting = [last]
+            while waiting:
+                stage = waiting[-1]
+                unit = done[stage]
+                for before, high in needs[stage]:
+                    made = done[before]
+                    if (complete[before][made - 1] if made else 0) < high[unit]:
+                        waiting.append(before)
+                        break
+                else:
+                    waiting.pop()
+                    order.append(stage)
+                    done[stage] += 1
+    return order
+
+
+def _remembered(method: Callable[..., T]) -> Callable[..., T]:
+    """Computes a method once for each value of its arguments."""
+
+    @wraps(method)
+    def lookup(self: "Trace", *key: Any, **named: Any) -> T:
+        index = (method.__name__, *key, *named.values())
+        if index not in self.memory:
+            self.memory[index] = method(self, *key, **named)
+        return cast("T", self.memory[index])
+
+    return lookup
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The stages [start, stop) of a streaming run, event by event.
+
+    `spare`: rings keep one row less than is needed at once; rows are made in a spare place that other
+    tensors use too, and move to the ring as soon as there is a free slot.
+    """
+
+    streams: Streams
+    start: int
+    stop: int
+    spare: bool
+    memory: dict[tuple[Any, ...], Any] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def order(self) -> Counts:
+        return self.streams.order(self.start, self.stop)
+
+    @cached_property
+    def members(self) -> range:
+        return range(self.start, self.stop)
+
+    @cached_property
+    def _before(self) -> Mapping[int, Counts]:
+        """Per stage, how many units it has done before each event."""
+        found = {}
+        for k in self.members:
+            own = self.order == k
+            found[k] = np.cumsum(own) - own
+        return found
+
+    @cached_property
+    def events(self) -> Mapping[int, Counts]:
+        """Per stage, the events at which it works."""
+        return {k: np.flatnonzero(self.order == k) for k in self.members}
+
+    @cached_property
+    def readers(self) -> Mapping[str, list[tuple[int, Read]]]:
+        """Per tensor, the stages of this run that read it."""
+        found: dict[str, list[tuple[int, Read]]] = {}
+        for k in self.members:
+            for read in self.streams.reads[k]:
+                found.setdefault(read.tensor, []).append((k, read))
+        return found
+
+    @_remembered
+    def lowest(self, tensor: str, *, during: bool) -> Counts:
+        """Per event the lowest row of a tensor that is still read; `during`: also by that event's unit.
+
+        An element-wise unit that runs forward reads each value before it writes the same place: for it
+        the row that it reads is gone already.
+        """
+        result = np.full(len(self.order), NEVER, np.int64)
+        for k, read in self.readers.get(tensor, ()):
+            np.minimum(result, self.lowest_of(k, read, during=during), out=result)
+        return result
+
+    def lowest_of(self, stage: int, read: Read, *, during: bool = False) -> Counts:
+        """The same for a single reader."""
+        units = self._before[stage]
+        if not during and self.streams.network.stages[stage].elementwise and not self.streams.backward:
+            units = units + (self.order == stage)
+        result: Counts = np.append(read.low, NEVER)[units]
+        return result
+
+    @_remembered
+    def touched(self, stage: int) -> Counts:
+        """Per event how many rows of a stage's output have been written to, that event's unit included."""
+        counts = np.append(0, self.streams.network.stages[stage].touched)
+        result: Counts = counts[self._before[stage] + (self.order == stage)]
+        return result
+
+    def finished(self, stage: int) -> Counts:
+        """Per event how many rows of a stage's output are complete before it."""
+        counts = np.append(0, self.streams.network.stages[stage].complete)
+        result: Counts = counts[self._before[stage]]
+        return result
+
+    @_remembered
+    def capacity(self, stage: int) -> int:
+        """How many rows of an inner tensor exist at once, the one being made included."""
+        at = self.events[stage]
+        rows = self.finished(stage)[at]
+        low = np.minimum(self.lowest(self.streams.network.stages[stage].output, during=True)[at], rows)
+        return int((self.touched(stage)[at] - low).max())
+
+    def life(self, stage: int) -> tuple[int, int]:
+        """First and last event of an inner tensor: from its first row to its last reader."""
+        tensor = self.streams.network.stages[stage].output
+        last = max(int(self.events[k][-1]) for k, _ in self.readers[tensor])
+        written = self.events[stage][np.argmax(self.streams.network.stages[stage].touched > 0)]
+        return int(written), last
+
+    def ring_rows(self, stage: int) -> int:
+        """The rows of an inner tensor's ring."""
+        return self.capacity(stage) - self.spare
+
+    @_remembered
+    def kept(self, stage: int) -> Counts:
+        """Per row of an inner tensor, the event before which it moves from the spare place to the ring."""
+        node = self.streams.network.stages[stage]
+        capacity, low = self.capacity(stage), self.lowest(node.output, during=True)
+        rows = np.arange(int(node.complete[-1]))
+        made = self.events[stage][np.searchsorted(node.complete, rows + 1)]
+        free = np.searchsorted(low, rows + 2 - capacity)
+        result: Counts = np.maximum(made + 1, free)
+        return result
+
+    @_remembered
+    def in_spare(self, stage: int) -> Flags:
+        """Per event whether a row of an inner tensor is in its spare place."""
+        node, kept = self.streams.network.stages[stage], self.kept(stage)
+        first = self.events[stage][np.searchsorted(node.touched, np.arange(len(kept)) + 1)]
+        change = np.zeros(len(self.order) + 1, np.int64)
+        np.add.at(change, first, 1)
+        np.add.at(change, np.minimum(kept, len(self.order)), -1)
+        result: Flags = np.cumsum(change)[:-1] > 0
+        return result
