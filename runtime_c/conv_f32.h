@@ -27,36 +27,42 @@ static inline float conv_f32_accumulate(const conv_params_f32 *p, const float *c
     return acc;
 }
 
-/* One output row, or with `first` 0 its maximum with what it holds already, from `pool_h` unpooled rows. */
-static inline void conv_f32_pooled(const conv_params_f32 *p, const float *const *rows, int32_t pool_h,
-                                   const float *weights, const float *bias, int32_t first, float *output) {
+/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
+KERNEL void conv_f32_row(const conv_params_f32 *p, const float *const *rows, const float *weights,
+                         const float *bias, float *output) {
     for (int32_t x = 0; x < p->out_w; ++x) {
         for (int32_t oc = 0; oc < p->out_c; ++oc) {
             float best = -INFINITY;
-            for (int32_t py = 0; py < pool_h; ++py) {
+            for (int32_t py = 0; py < p->pool_h; ++py) {
                 for (int32_t px = 0; px < p->pool_w; ++px) {
                     const float acc = conv_f32_accumulate(p, rows, py * p->stride_h,
                                                           x * p->pool_stride_w + px, weights, oc, bias[oc]);
                     best = acc > best ? acc : best;
                 }
             }
+            *output++ = clamp_f32(best, p->low, p->high);
+        }
+    }
+}
+
+/* The share of one unpooled row in an output row, from the input rows of a window without the pool: its
+ * maxima, unless it is the first with those that the output holds already. Scaling and clamp keep the order.
+ */
+KERNEL void conv_f32_part(const conv_params_f32 *p, const float *const *rows, const float *weights,
+                          const float *bias, int32_t first, float *output) {
+    for (int32_t x = 0; x < p->out_w; ++x) {
+        for (int32_t oc = 0; oc < p->out_c; ++oc) {
+            float best = -INFINITY;
+            for (int32_t px = 0; px < p->pool_w; ++px) {
+                const float acc =
+                    conv_f32_accumulate(p, rows, 0, x * p->pool_stride_w + px, weights, oc, bias[oc]);
+                best = acc > best ? acc : best;
+            }
             const float value = clamp_f32(best, p->low, p->high);
             *output = first || value > *output ? value : *output;
             ++output;
         }
     }
-}
-
-/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
-KERNEL void conv_f32_row(const conv_params_f32 *p, const float *const *rows, const float *weights,
-                         const float *bias, float *output) {
-    conv_f32_pooled(p, rows, p->pool_h, weights, bias, 1, output);
-}
-
-/* One unpooled row's share of an output row, from the input rows of a window without the pool. */
-KERNEL void conv_f32_part(const conv_params_f32 *p, const float *const *rows, const float *weights,
-                          const float *bias, int32_t first, float *output) {
-    conv_f32_pooled(p, rows, 1, weights, bias, first, output);
 }
 
 KERNEL void conv_f32(const conv_params_f32 *p, const float *input, const float *weights, const float *bias,

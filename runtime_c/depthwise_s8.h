@@ -22,16 +22,15 @@ static inline int32_t depthwise_s8_accumulate(const conv_params_s8 *p, const int
     return acc;
 }
 
-/* One output row, or with `first` 0 its maximum with what it holds already, from `pool_h` unpooled rows. */
-static inline void depthwise_s8_pooled(const conv_params_s8 *p, const int8_t *const *rows, int32_t pool_h,
-                                       const int8_t *weights, const int32_t *bias,
-                                       const int32_t *weight_zero_point, const int32_t *multiplier,
-                                       const int8_t *shift, int32_t first, int8_t *output) {
+/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
+KERNEL void depthwise_s8_row(const conv_params_s8 *p, const int8_t *const *rows, const int8_t *weights,
+                             const int32_t *bias, const int32_t *weight_zero_point, const int32_t *multiplier,
+                             const int8_t *shift, int8_t *output) {
     for (int32_t x = 0; x < p->out_w; ++x) {
         for (int32_t c = 0; c < p->out_c; ++c) {
             const int32_t zero = weight_zero_point != NULL ? weight_zero_point[c] : 0;
             int32_t best = INT32_MIN;
-            for (int32_t py = 0; py < pool_h; ++py) {
+            for (int32_t py = 0; py < p->pool_h; ++py) {
                 for (int32_t px = 0; px < p->pool_w; ++px) {
                     best = max_s32(best, depthwise_s8_accumulate(p, rows, py * p->stride_h,
                                                                  x * p->pool_stride_w + px, weights, c,
@@ -39,25 +38,31 @@ static inline void depthwise_s8_pooled(const conv_params_s8 *p, const int8_t *co
                 }
             }
             const int32_t y = requantize_channel(best, multiplier, shift, c * p->channel_step);
-            const int8_t value = clamp_s8(y + p->output_zero_point, p->low, p->high);
-            *output = first ? value : (int8_t)max_s32(*output, value);
-            ++output;
+            *output++ = clamp_s8(y + p->output_zero_point, p->low, p->high);
         }
     }
 }
 
-/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
-KERNEL void depthwise_s8_row(const conv_params_s8 *p, const int8_t *const *rows, const int8_t *weights,
-                             const int32_t *bias, const int32_t *weight_zero_point, const int32_t *multiplier,
-                             const int8_t *shift, int8_t *output) {
-    depthwise_s8_pooled(p, rows, p->pool_h, weights, bias, weight_zero_point, multiplier, shift, 1, output);
-}
-
-/* One unpooled row's share of an output row, from the input rows of a window without the pool. */
+/* The share of one unpooled row in an output row, from the input rows of a window without the pool: its
+ * maxima, unless it is the first with those that the output holds already. Scaling and clamp keep the order.
+ */
 KERNEL void depthwise_s8_part(const conv_params_s8 *p, const int8_t *const *rows, const int8_t *weights,
                               const int32_t *bias, const int32_t *weight_zero_point,
                               const int32_t *multiplier, const int8_t *shift, int32_t first, int8_t *output) {
-    depthwise_s8_pooled(p, rows, 1, weights, bias, weight_zero_point, multiplier, shift, first, output);
+    for (int32_t x = 0; x < p->out_w; ++x) {
+        for (int32_t c = 0; c < p->out_c; ++c) {
+            const int32_t zero = weight_zero_point != NULL ? weight_zero_point[c] : 0;
+            int32_t best = INT32_MIN;
+            for (int32_t px = 0; px < p->pool_w; ++px) {
+                best = max_s32(best, depthwise_s8_accumulate(p, rows, 0, x * p->pool_stride_w + px, weights,
+                                                             c, bias[c], zero));
+            }
+            const int32_t y = requantize_channel(best, multiplier, shift, c * p->channel_step);
+            const int8_t value = clamp_s8(y + p->output_zero_point, p->low, p->high);
+            *output = first || value > *output ? value : *output;
+            ++output;
+        }
+    }
 }
 
 KERNEL void depthwise_s8(const conv_params_s8 *p, const int8_t *input, const int8_t *weights,

@@ -9,12 +9,18 @@ typedef struct {
     float low, high;
 } gemm_params_f32;
 
-/* `acc` and the products of `count` inputs with their weights, in ascending order. */
-static inline float gemm_f32_sum(const float *input, const float *weights, int32_t count, float acc) {
-    for (int32_t i = 0; i < count; ++i) {
-        acc += input[i] * weights[i];
+KERNEL void gemm_f32(const gemm_params_f32 *p, const float *input, const float *weights, const float *bias,
+                     float *output) {
+    for (int32_t row = 0; row < p->rows; ++row, input += p->in_n) {
+        const float *w = weights;
+        for (int32_t o = 0; o < p->out_n; ++o, w += p->in_n) {
+            float acc = bias[o];
+            for (int32_t i = 0; i < p->in_n; ++i) {
+                acc += input[i] * w[i];
+            }
+            *output++ = clamp_f32(acc, p->low, p->high);
+        }
     }
-    return acc;
 }
 
 /* Part number `part` of the input, of `count` values: sums up, and after the last one makes the output. */
@@ -23,19 +29,13 @@ KERNEL void gemm_f32_part(const gemm_params_f32 *p, const float *input, int32_t 
                           float *output) {
     const float *w = weights + (ptrdiff_t)part * count;
     for (int32_t o = 0; o < p->out_n; ++o, w += p->in_n) {
-        sums[o] = gemm_f32_sum(input, w, count, first ? bias[o] : sums[o]);
-        if (last) {
-            output[o] = clamp_f32(sums[o], p->low, p->high);
+        float acc = first ? bias[o] : sums[o];
+        for (int32_t i = 0; i < count; ++i) {
+            acc += input[i] * w[i];
         }
-    }
-}
-
-KERNEL void gemm_f32(const gemm_params_f32 *p, const float *input, const float *weights, const float *bias,
-                     float *output) {
-    for (int32_t row = 0; row < p->rows; ++row, input += p->in_n) {
-        const float *w = weights;
-        for (int32_t o = 0; o < p->out_n; ++o, w += p->in_n) {
-            *output++ = clamp_f32(gemm_f32_sum(input, w, p->in_n, bias[o]), p->low, p->high);
+        sums[o] = acc;
+        if (last) {
+            output[o] = clamp_f32(acc, p->low, p->high);
         }
     }
 }

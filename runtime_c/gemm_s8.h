@@ -10,13 +10,21 @@ typedef struct {
     int32_t channel_step; /* 1: a multiplier and a shift for every output, 0: one for all */
 } gemm_params_s8;
 
-/* `acc` and the products of `count` inputs with their weights. */
-static inline int32_t gemm_s8_sum(const gemm_params_s8 *p, const int8_t *input, const int8_t *weights,
-                                  int32_t count, int32_t weight_zero_point, int32_t acc) {
-    for (int32_t i = 0; i < count; ++i) {
-        acc += (input[i] - p->input_zero_point) * (weights[i] - weight_zero_point);
+KERNEL void gemm_s8(const gemm_params_s8 *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
+                    const int32_t *weight_zero_point, const int32_t *multiplier, const int8_t *shift,
+                    int8_t *output) {
+    for (int32_t row = 0; row < p->rows; ++row, input += p->in_n) {
+        const int8_t *w = weights;
+        for (int32_t o = 0; o < p->out_n; ++o, w += p->in_n) {
+            const int32_t zero = weight_zero_point != NULL ? weight_zero_point[o] : 0;
+            int32_t acc = bias[o];
+            for (int32_t i = 0; i < p->in_n; ++i) {
+                acc += (input[i] - p->input_zero_point) * (w[i] - zero);
+            }
+            const int32_t y = requantize_channel(acc, multiplier, shift, o * p->channel_step);
+            *output++ = clamp_s8(y + p->output_zero_point, p->low, p->high);
+        }
     }
-    return acc;
 }
 
 /* Part number `part` of the input, of `count` values: sums up, and after the last one makes the output. */
@@ -27,24 +35,14 @@ KERNEL void gemm_s8_part(const gemm_params_s8 *p, const int8_t *input, int32_t p
     const int8_t *w = weights + (ptrdiff_t)part * count;
     for (int32_t o = 0; o < p->out_n; ++o, w += p->in_n) {
         const int32_t zero = weight_zero_point != NULL ? weight_zero_point[o] : 0;
-        sums[o] = gemm_s8_sum(p, input, w, count, zero, first ? bias[o] : sums[o]);
-        if (last) {
-            const int32_t y = requantize_channel(sums[o], multiplier, shift, o * p->channel_step);
-            output[o] = clamp_s8(y + p->output_zero_point, p->low, p->high);
+        int32_t acc = first ? bias[o] : sums[o];
+        for (int32_t i = 0; i < count; ++i) {
+            acc += (input[i] - p->input_zero_point) * (w[i] - zero);
         }
-    }
-}
-
-KERNEL void gemm_s8(const gemm_params_s8 *p, const int8_t *input, const int8_t *weights, const int32_t *bias,
-                    const int32_t *weight_zero_point, const int32_t *multiplier, const int8_t *shift,
-                    int8_t *output) {
-    for (int32_t row = 0; row < p->rows; ++row, input += p->in_n) {
-        const int8_t *w = weights;
-        for (int32_t o = 0; o < p->out_n; ++o, w += p->in_n) {
-            const int32_t zero = weight_zero_point != NULL ? weight_zero_point[o] : 0;
-            const int32_t acc = gemm_s8_sum(p, input, w, p->in_n, zero, bias[o]);
+        sums[o] = acc;
+        if (last) {
             const int32_t y = requantize_channel(acc, multiplier, shift, o * p->channel_step);
-            *output++ = clamp_s8(y + p->output_zero_point, p->low, p->high);
+            output[o] = clamp_s8(y + p->output_zero_point, p->low, p->high);
         }
     }
 }

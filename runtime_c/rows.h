@@ -16,10 +16,4 @@ static inline uint8_t *ring_row(uint8_t *ring, int32_t row, uint32_t rows, uint3
     return ring + (uint32_t)row % rows * bytes;
 }
 
-/* The place of a row of a ring whose newest row is in `spare` until it is kept. */
-static inline uint8_t *kept_row(uint8_t *ring, uint8_t *spare, int32_t kept, int32_t row, uint32_t rows,
-                                uint32_t bytes) {
-    return row < kept ? ring_row(ring, row, rows, bytes) : spare;
-}
-
 #endif

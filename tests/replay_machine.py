@@ -72,7 +72,8 @@ class _Machine:
         i = self.total(root) - 1 - row if self.backward else row
         if ring.spare is not None and i >= self.kept.get(root, 0):
             return ring.spare
-        return ring.offset + i % ring.rows * size
+        slot = i % ring.rows
+        return ring.offset + (ring.rows - 1 - slot if self.backward else slot) * size
 
     def row(self, root: str, row: int) -> bytes:
         if root in self.graph.inputs and self.plan.input_mode is InputMode.EXTERNAL:
@@ -134,9 +135,8 @@ class _Machine:
             return
         sums = call.rows.accumulator
         key, at = ("accumulator", node), self.plan.accumulators.get(node, 0)
-        if first:
-            old = bytes(sums or size)
-        else:
+        old = bytes(sums or size)
+        if not first:
             old = self.get(key, at, sums) if sums else self.row(target, row)
         if sums:
             self.put(key, at, b"\x5a" * sums)

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 import pingponnx.plan.replay
 from pingponnx.errors import MemoryPlanError
+from pingponnx.ir import DType
 from pingponnx.plan.replay import verify_plan
 from pingponnx.plan.schedule import Bank, InputMode, Plan, Ring, Segment, Step
 from replay_cases import CASES, SAME, Case, streamed, with_blocks
 from replay_machine import outputs
 
 Edit = Callable[[Case], Case]
+
+F32 = DType.F32
 
 
 def _verify(case: Case) -> None:
@@ -81,12 +84,21 @@ def graph(**changes: Any) -> Edit:
     return lambda case: replace(case, graph=replace(case.graph, **changes))
 
 
-def shape(**shapes: tuple[int, ...]) -> Edit:
+def tensor(name: str, **changes: Any) -> Edit:
+    """A tensor of another shape or type, or a new one like x."""
+
     def edit(case: Case) -> Case:
-        tensors = dict(case.graph.tensors)
-        for name, new in shapes.items():
-            tensors[name] = replace(tensors[name], shape=new)
-        return graph(tensors=tensors)(case)
+        like = case.graph.tensors.get(name, replace(case.graph.tensors["x"], name=name))
+        return graph(tensors={**case.graph.tensors, name: replace(like, **changes)})(case)
+
+    return edit
+
+
+def node(index: int, **changes: Any) -> Edit:
+    def edit(case: Case) -> Case:
+        nodes = list(case.graph.nodes)
+        nodes[index] = replace(nodes[index], **changes)
+        return graph(nodes=tuple(nodes))(case)
 
     return edit
 
@@ -117,6 +129,8 @@ def test_a_right_plan_passes(name: str) -> None:
         ("in_place", bare(banks=(Bank("dtcm", 0, 64, 64), Bank("sram", 64, 8, 8)))),
         ("ring", both(call(0, scratch=4), plan(arena=40, scratch={0: 36}))),
         ("shifted", both(at(y=4), run("aaaa", backward=True))),
+        ("shifted", both(tensor("y", dtype=F32), at(x=96))),
+        ("shifted", both(tensor("x", dtype=F32), at(x=0, y=0))),
         ("reduction", at(y=4)),
         ("spare", ring("t", 24, 3, 4, spare=36)),
         ("parts", rows(0, forward_only=True)),
@@ -159,13 +173,15 @@ WHOLE: list[tuple[str, Edit, str]] = [
     ("external", at(flat=32), "'flat' must be the same bytes as 'x'"),
     ("external", bare(input_mode=InputMode.RESIDENT), "tensor 'x' must be in one place, not in 0"),
     ("external", graph(outputs=("flat",)), "output 'flat' is nowhere"),
-    ("external", shape(flat=(1, 31)), "'flat' must be the same bytes as 'x'"),
+    ("external", tensor("flat", shape=(1, 31)), "'flat' must be the same bytes as 'x'"),
     ("external", lambda c: replace(c, calls=(c.calls[1], *c.calls[1:])), "node 'alias' must be either"),
 ]
 
 BY_ROWS: list[tuple[str, Edit, str]] = [
     ("ring", ring("t", 24, 2, 4), "row 0 of tensor 't' is overwritten before node 'two'"),
     ("ring", ring("t", 24, 0, 4), "the ring of 't' has no room"),
+    ("ring", ring("t", 24, -1, 4), "the ring of 't' has no room"),
+    ("ring", both(tensor("v"), node(0, outputs=("t", "v")), at(v=100)), "node 'one' cannot run by rows"),
     ("ring", ring("t", 24, 3, 8), "the ring of 't' does not hold rows of 8"),
     ("ring", ring("t", 20, 3, 4), "tensor 'x' is overwritten before node 'one'"),
     ("ring", ring("y", 100, 6, 4), "tensor 'y' must be in one place, not in 2"),
@@ -182,8 +198,8 @@ BY_ROWS: list[tuple[str, Edit, str]] = [
     ("ring", rows(1, windows={}), "node 'two' does not read 't' by rows"),
     ("ring", call(1, rows=None), "node 'two' cannot run by rows"),
     ("ring", graph(outputs=("t",)), "tensor 't' does not exist as a whole"),
-    ("backward_ring", at(x=4, y=0), "row 5 of tensor 't' and row 5 of tensor 'x' share bytes"),
-    ("backward_ring", plan(scratch={0: 32}), "the scratch of node 'one' and row 3 of tensor 't' share bytes"),
+    ("backward_ring", at(x=4, y=0), "row 4 of tensor 'x' is overwritten before node 'one'"),
+    ("backward_ring", plan(scratch={0: 32}), "the scratch of node 'one' and row 5 of tensor 't' share bytes"),
     ("spare", run("aab Aab Aab Aab Aab b"), "tensor 't' is overwritten before"),
     ("spare", run("Aaab Aab Aab Aab Aab b"), "row 0 of 't' is kept before node 'one' completes it"),
     ("spare", run("aAab aAb Aab Aab Aab b"), "row 1 of tensor 't' is overwritten before the copy"),
@@ -208,6 +224,8 @@ BY_ROWS: list[tuple[str, Edit, str]] = [
     ("fed_whole", bare(segments=(Segment((0,)),)), "tensor 'x' does not exist as a whole"),
     ("fed_whole", bare(input_mode=InputMode.RESIDENT), "no row of 'x' can be fed"),
     ("fed_whole", graph(inputs=("x", "v")), "not 'x', 'v'"),
+    ("fed_whole", both(node(0, inputs=()), bare(segments=(Segment((0,)),))), "only 0 of 6 rows of 'x'"),
+    ("reduction", ring("flat", 100, 1, 16), "'flat' has a ring of its own, but is the same bytes as 't'"),
     ("reduction", plan(accumulators={2: 8}), "tensor 'x' is overwritten before node 'conv'"),
     (
         "reduction",
@@ -227,8 +245,12 @@ BY_ROWS: list[tuple[str, Edit, str]] = [
     ),
     ("reduction", at(y=16), "accumulator of node 'gemm' and row 0 of tensor 'y' share bytes"),
     ("reduction", rows(2, units=1), "node 'gemm' reads 'flat', whose rows are not those of 't'"),
-    ("reduction", shape(y=(1, 2, 2, 1)), "node 'gemm' cannot reduce its input to one row"),
-    ("reduction", shape(x=(2, 2, 2, 2), t=(2, 2, 2, 2)), "node 'gemm' makes 1 samples of the 2 of 't'"),
+    ("reduction", tensor("y", shape=(1, 2, 2, 1)), "node 'gemm' cannot reduce its input to one row"),
+    (
+        "reduction",
+        both(tensor("x", shape=(2, 2, 2, 2)), tensor("t", shape=(2, 2, 2, 2))),
+        "node 'gemm' makes 1 samples of the 2 of 't'",
+    ),
     ("reduction", run("ac ac aa cc"), "row 2 of tensor 't' is overwritten before node 'gemm'"),
     ("backward", run("aaaa"), "row 1 of tensor 'x' is overwritten before node 'conv'"),
     ("backward", at(y=0), "node 'conv': row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
@@ -236,10 +258,21 @@ BY_ROWS: list[tuple[str, Edit, str]] = [
     ("shifted", rows(0, elementwise=False), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
     ("shifted", at(x=0, y=4), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
     ("shifted", rows(0, windows={0: SAME}), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
-    ("shifted", shape(x=(1, 4, 4, 1)), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
+    ("shifted", tensor("x", shape=(1, 4, 4, 1)), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
+    ("shifted", both(tensor("y", dtype=F32), at(x=92)), "row 3 of tensor 'y' and row 3 of tensor 'x' share"),
+    (
+        "shifted",
+        both(tensor("x", dtype=F32), at(x=0, y=4)),
+        "row 0 of tensor 'y' and row 0 of tensor 'x' share",
+    ),
     ("batch", ring("t", 24, 2, 4), "tensor 't' is overwritten before node 'two'"),
     ("batch", run("aababb abaabb"), "row 4 of tensor 't' is not there"),
     ("parts", run("aba aba"), "row 0 of tensor 't' is not there when node 'relu'"),
+    (
+        "parts",
+        both(ring("t", 16, 2, 4), at(y=20), run("aaabab")),
+        "row 1 of tensor 't' is overwritten before",
+    ),
     ("parts", at(y=16), "tensor 'y' is overwritten before the end of the run"),
     ("parts", run("aab ab"), "row 1 of tensor 't' is not there when node 'relu'"),
 ]

@@ -71,7 +71,14 @@ def convert(normal: Graph, options: Options) -> Conversion:
     graph = chosen.prepare(normal)
     library = cmsis.find(options.cmsis_nn) if chosen.needs_cmsis_nn else None
     calls = _calls(graph, chosen, options, target, library)
-    wish = Wish(options.input_mode, options.effort, options.goal is not Goal.CYCLES, options.banks, options.pins)
+    wish = Wish(
+        options.input_mode,
+        options.effort,
+        options.goal is not Goal.CYCLES,
+        options.banks,
+        options.pins,
+        by_hand=chosen.needs_cmsis_nn,
+    )
     memory = plan(graph, calls, normal, wish)
     settings = Settings(options.variant, options.target, str(options.goal), options.rounding)
     sources = emit(graph, calls, memory, settings)

@@ -13,6 +13,7 @@ from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Array, DType, Graph, Node
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Conversion, firmware
+from pingponnx.plan import Plan
 from pingponnx.run import run
 from pingponnx.samples import Sample, feeds, input_bytes, to_ours, to_real
 
@@ -168,7 +169,8 @@ def verify(conversion: Conversion, oracle: Oracle, samples: Sequence[Sample]) ->
     for index, sample in enumerate(samples):
         values = evaluate(graph, feeds(graph, sample), rounding)
         if result.difference is None:
-            result.difference = first_difference(graph, values, execution.traces[index], index)
+            trace = joined(execution.traces[index], conversion.plan)
+            result.difference = first_difference(graph, values, trace, index)
         outputs = decode(graph, execution.outputs[index])
         result.outputs.add(graph, outputs, oracle.outputs(sample))
         if sample.outputs:
@@ -186,6 +188,15 @@ def decode(graph: Graph, outputs: Sequence[bytes]) -> list[Array]:
         np.frombuffer(data, graph.tensors[n].dtype.numpy).reshape(graph.tensors[n].shape)
         for n, data in zip(graph.outputs, outputs, strict=True)
     ]
+
+
+def joined(trace: Sequence[tuple[int, bytes]], plan: Plan) -> list[tuple[int, bytes]]:
+    """A trace with the rows of every streamed node put together, by node in the order of execution."""
+    pieces: dict[int, list[bytes]] = {}
+    for node, data in trace:
+        pieces.setdefault(node, []).append(data)
+    turned = {node for segment in plan.segments if segment.backward for node in segment.nodes}
+    return [(n, b"".join(rows[::-1] if n in turned else rows)) for n, rows in sorted(pieces.items())]
 
 
 def first_difference(

@@ -19,7 +19,6 @@ from pingponnx.ir import DType, Graph
 from pingponnx.names import comment, prefix
 from pingponnx.plan import Calls, InputMode, Plan
 from pingponnx.plan.schedule import Segment
-from pingponnx.plan.stages import extent_of
 
 
 def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[str, str]:
@@ -29,8 +28,8 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
     writer = Writer(places, prefix)
     streams = Streams(places, writer, calls)
     parts = [_part(i, s, graph, calls, streams) for i, s in enumerate(memory.segments)]
-    inputs = [_port(graph, memory, n, "input", i) for i, n in enumerate(graph.inputs)]
-    outputs = [_port(graph, memory, n, "output", i) for i, n in enumerate(graph.outputs)]
+    inputs = [_port(places, n, "input", i) for i, n in enumerate(graph.inputs)]
+    outputs = [_port(places, n, "output", i) for i, n in enumerate(graph.outputs)]
     used = {h for s in memory.segments for h in _headers_of(s, calls)}
     used |= {"quantize_s8.h" for port in inputs + outputs if port["quantized"]}  # the helpers' kernels
     headers = sorted(used)
@@ -137,10 +136,11 @@ def _part(
     return {"streamed": False, "blocks": [block]}
 
 
-def _port(graph: Graph, memory: Plan, name: str, kind: str, index: int) -> dict[str, Any]:
+def _port(places: Places, name: str, kind: str, index: int) -> dict[str, Any]:
     """What the header says about one input or output."""
+    graph, memory = places.graph, places.memory
     tensor, port = graph.tensors[name], graph.ports[name]
-    q, extent = tensor.quantization, extent_of(tensor)
+    q, extent = tensor.quantization, places.extent(name)
     order = ""
     if len(tensor.shape) >= 3 and port.permutation is not None:
         order = "channels last (n h w c)" if len(tensor.shape) == 4 else "channels last (n w c)"

@@ -1,11 +1,13 @@
 """Where things lie, as C expressions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pingponnx.ir import Graph
 from pingponnx.names import identifier
 from pingponnx.plan import InputMode, Plan, roots_of
-from pingponnx.plan.stages import Extent, extent_of
+from pingponnx.plan.schedule import Ring
+from pingponnx.plan.stages import Extent, extents_of
 
 
 @dataclass(frozen=True)
@@ -14,10 +16,12 @@ class Places:
 
     graph: Graph
     memory: Plan
-    roots: dict[str, str] = field(init=False)
+    roots: Mapping[str, str] = field(init=False)
+    extents: Mapping[str, Extent] = field(init=False)  # by root
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roots", roots_of(self.graph))
+        object.__setattr__(self, "extents", extents_of(self.graph))
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -40,7 +44,7 @@ class Places:
 
     def extent(self, name: str) -> Extent:
         """The rows of a tensor's bytes."""
-        return extent_of(self.graph.tensors[self.roots[name]])
+        return self.extents[self.roots[name]]
 
     def whole(self, name: str) -> str:
         """The address of a tensor that exists as a whole."""
@@ -54,13 +58,26 @@ class Places:
         extent, ring = self.extent(name), self.memory.rings.get(self.roots[name])
         if ring is None:
             return f"{self.whole(name)} + {product(index, extent.row_bytes)}"
-        number = f"{extent.rows - 1} - {index}" if backward else index.removeprefix("(").removesuffix(")")
-        size = f"{ring.rows}, {ring.row_bytes}"
-        if ring.spare is None:
-            return f"ring_row({self.at(ring.offset)}, {number}, {size})"
-        if not ring.rows:
+        if ring.spare is not None and not ring.rows:
             return self.at(ring.spare)
-        return f"kept_row({self.at(ring.offset)}, {self.at(ring.spare)}, {kept}, {number}, {size})"
+        number = index.removeprefix("(").removesuffix(")")
+        slot = self.ring_row(ring, number, -extent.rows % ring.rows if backward else 0)
+        if ring.spare is None:
+            return slot
+        made = f"{extent.rows - 1} - {index}" if backward else number
+        return f"({made} < {kept} ? {slot} : {self.at(ring.spare)})"
+
+    def keep(self, name: str, count: str, backward: bool) -> tuple[str, Ring]:
+        """The place in the ring of the row that moves there after `count` others, a C expression."""
+        extent, ring = self.extent(name), self.memory.rings[self.roots[name]]
+        if not backward:
+            return self.ring_row(ring, count, 0), ring
+        return self.ring_row(ring, f"{extent.rows - 1 + -extent.rows % ring.rows} - {count}", 0), ring
+
+    def ring_row(self, ring: Ring, number: str, shift: int) -> str:
+        """A slot of a ring: of row number + shift."""
+        text = f"{number} + {shift}" if shift else number
+        return f"ring_row({self.at(ring.offset)}, {text}, {ring.rows}, {ring.row_bytes})"
 
 
 def product(a: str, b: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pingponnx.calls import ALL_ROWS, Call, RowWindow, Rows
+from pingponnx.calls import ALL_ROWS, Call, RowPointers, Rows, RowWindow
 from pingponnx.emit.fold import Loop, Program, fold, leaves
 from pingponnx.emit.places import Places, product
 from pingponnx.emit.writer import Unit, Writer
@@ -73,7 +73,7 @@ class Streams:
 
     def _step(self, step: Step, segment: Segment) -> str:
         if step.keep:
-            return self._keep(step)
+            return self._keep(step, segment.backward)
         if step.node == FEED:
             return self._feed()
         return self._unit(step.node, segment)
@@ -84,10 +84,9 @@ class Streams:
         graph = self.places.graph
         return graph.inputs[0] if node == FEED else self.places.roots[graph.nodes[node].outputs[0]]
 
-    def _keep(self, step: Step) -> str:
-        ring = self.places.memory.rings[self._made_by(step.node)]
+    def _keep(self, step: Step, backward: bool) -> str:
+        to, ring = self.places.keep(self._made_by(step.node), f"at[{_counter(step)}]++", backward)
         assert ring.spare is not None
-        to = f"ring_row({self.places.at(ring.offset)}, at[{_counter(step)}]++, {ring.rows}, {ring.row_bytes})"
         copy = f"memcpy({to}, {self.places.at(ring.spare)}, {ring.row_bytes});"
         if step.node == FEED:
             return f"{_INDENT}{copy}\n"
@@ -156,7 +155,7 @@ class Streams:
     def _input_rows(
         self, index: int, window: RowWindow, node: Node, numbers: "_Numbers", inputs: dict[int, str]
     ) -> list[str]:
-        """Pointers to the rows of a window, declared when there may be several."""
+        """A pointer to the row of a window, or an array of pointers where the kernel wants one."""
         name = node.inputs[index]
         source, ctype = self.places.extent(name), self.places.graph.tensors[name].dtype.c
         kept = f"at[{_counter(Step(self._producer(name), keep=True))}]"
@@ -167,12 +166,13 @@ class Streams:
             index_over_all = f"({numbers.sample} * {height} + {row})" if source.samples > 1 else row
             return f"(const {ctype} *)({self.places.row(name, index_over_all, numbers.backward, kept)})"
 
-        if window.extent == 1 and not checked:
+        pointers = RowPointers(index) in numbers.rows.arguments
+        if not pointers and not checked:
             inputs[index] = address(_grouped(first))
             return []
-        inputs[index] = f"rows_{index}" if window.extent > 1 else f"row_{index}"
+        inputs[index] = f"rows_{index}" if pointers else f"row_{index}"
         test = f"r < 0 || r >= {height} ? NULL : " if checked else ""
-        if window.extent == 1:
+        if not pointers:
             return [
                 f"const int32_t r = {first};",
                 f"const {ctype} *const row_{index} = {test}{address('r')};",

@@ -35,6 +35,7 @@ class Wish:
     streaming: bool = True
     banks: tuple[tuple[str, int], ...] = ()  # names and capacities in bytes, the preferred ones first
     pins: Mapping[str, str] | None = None  # tensor -> bank
+    by_hand: bool = False  # also show what a deployment without a planner takes
 
 
 # strategy -> which in/out distances (bytes) it may use, and whether segments may run backward
@@ -61,7 +62,7 @@ def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Pla
     if wish.mode is InputMode.EXTERNAL:
         ladder["external"] = _smallest(graph, calls, wish.mode, wish.effort)
     strategies: dict[str, int | None] = {**paper(graph, unfused)}
-    if graph is unfused:  # nobody fuses pools by hand
+    if wish.by_hand:
         strategies["two_buffers"] = two_buffers(graph, calls)
     strategies |= {name: found.arena for name, found in ladder.items()}
     strategies.setdefault("row_fed", None)

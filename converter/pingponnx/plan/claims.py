@@ -3,7 +3,7 @@
 Part of the verifier (see replay.py), so it shares no code with the planner.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
@@ -77,6 +77,16 @@ def root_of(graph: Graph, calls: Calls) -> dict[str, str]:
     return roots
 
 
+def grids_of(graph: Graph, roots: Mapping[str, str]) -> dict[str, Grid]:
+    """The rows of every root; an input has those of its alias with the most rows, e.g. n h w 1 for n 1 h w."""
+    grids = {root: grid_of(graph.tensors[root]) for root in roots.values()}
+    for name, root in roots.items():
+        grid = grid_of(graph.tensors[name])
+        if root in graph.inputs and grid.total > grids[root].total:
+            grids[root] = grid
+    return grids
+
+
 def _check_blocks(plan: Plan) -> None:
     """Every block lies aligned, in the arena and in one bank."""
     for bank in plan.banks:
@@ -97,7 +107,7 @@ def _check_blocks(plan: Plan) -> None:
             raise MemoryPlanError(f"block {block.name!r} at {start}..{end} lies in no bank as a whole")
 
 
-def _check_homes(graph: Graph, plan: Plan, roots: dict[str, str]) -> None:
+def _check_homes(graph: Graph, plan: Plan, roots: Mapping[str, str]) -> None:
     """Every activation is a whole, a ring, or in the caller's memory; an alias is where its bytes are."""
     outside = graph.inputs if plan.input_mode is InputMode.EXTERNAL else ()
     for name in (*plan.offsets, *plan.rings):
@@ -111,8 +121,9 @@ def _check_homes(graph: Graph, plan: Plan, roots: dict[str, str]) -> None:
         homes = (root in plan.offsets) + (root in plan.rings) + (root in outside)
         if homes != 1:
             raise MemoryPlanError(f"tensor {root!r} must be in one place, not in {homes}")
+    grids = grids_of(graph, roots)
     for name, ring in plan.rings.items():
-        if ring.row_bytes != grid_of(graph.tensors[name]).row_bytes:
+        if ring.row_bytes != grids[name].row_bytes:
             raise MemoryPlanError(f"the ring of {name!r} does not hold rows of {ring.row_bytes} bytes")
         if ring.rows < 0 or (ring.rows == 0 and ring.spare is None):
             raise MemoryPlanError(f"the ring of {name!r} has no room for a row")

@@ -13,7 +13,6 @@ from pingponnx.plan.problem import (
     Solution,
     bank_starts,
     bound_in_units,
-    disjoint_cliques,
     in_units,
     windows,
 )
@@ -75,6 +74,25 @@ def _ranges(problem: Problem, highest: int) -> list[list[list[int]]]:
     ]
 
 
+def _cliques(problem: Problem) -> set[tuple[int, ...]]:
+    """Sets of items of which no two may ever share a byte, one around every item."""
+    sizes = [item.bytes for item in problem.items]
+    apart: list[set[int]] = [set() for _ in sizes]
+    for pair in problem.pairs:
+        rules = [pair.rule(backward) for backward in problem.directions[pair.group]]
+        if all(rule and rule[0] <= -sizes[pair.b] and rule[1] >= sizes[pair.a] for rule in rules):
+            apart[pair.a].add(pair.b)
+            apart[pair.b].add(pair.a)
+    cliques = set()
+    for seed, others in enumerate(apart):
+        clique = [seed]
+        for item in sorted(others, key=lambda i: (-sizes[i], i)):
+            if apart[item].issuperset(clique):
+                clique.append(item)
+        cliques.add(tuple(sorted(clique)))
+    return {clique for clique in cliques if len(clique) > 2}
+
+
 class _Model:
     """The problem in CP-SAT's terms."""
 
@@ -93,7 +111,7 @@ class _Model:
             model.add(offset + item.bytes <= self.arena)
         for pair in problem.pairs:
             self._keep_apart(pair, problem.directions[pair.group])
-        for clique in disjoint_cliques(problem):  # implied, but the solver learns more from it
+        for clique in sorted(_cliques(problem)):  # implied, but the solver learns more from it
             blocks = [(self.offsets[i], problem.items[i].bytes) for i in clique]
             model.add_no_overlap(model.new_fixed_size_interval_var(*block, "block") for block in blocks)
         model.minimize(self.arena)

@@ -146,13 +146,13 @@ class Layout:
     @cached_property
     def directions(self) -> tuple[tuple[bool, ...], ...]:
         """Per cut, which directions are possible."""
-        stages = self.network.stages
-        return tuple(
-            (False, True)
-            if self.turn and all(s.reversible for s in stages[c.start : c.stop])
-            else (False,)
-            for c in self.cuts
-        )
+        return tuple((False, True) if self.turn and self._turns(c) else (False,) for c in self.cuts)
+
+    def _turns(self, cut: Cut) -> bool:
+        members = self.network.stages[cut.start : cut.stop]
+        if len(members) == 1 and members[0].whole and members[0].accumulator:
+            return False  # a reduction of all rows gains nothing
+        return all(s.reversible for s in members)
 
     @cached_property
     def blocks(self) -> Mapping[Key, tuple[int, int, int]]:

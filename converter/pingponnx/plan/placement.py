@@ -181,7 +181,8 @@ def _search(problem: Problem, bound: int, visits: int) -> _Packing:
     """The best packing found with about as many visits of neighbours, or one that reaches the bound."""
     packer = _Packer(problem)
     kernel, easy = _kernel(problem, bound)
-    inside = [p for p in problem.pairs if not {p.a, p.b} & set(easy)]
+    crowd = set(kernel)
+    inside = [p for p in problem.pairs if p.a in crowd and p.b in crowd]
     turning = {p.group for p in inside if p.forward != p.backward}
     free = [g for g, allowed in enumerate(problem.directions) if len(allowed) > 1 and g in turning]
     tries = visits // (len(kernel) + 2 * len(inside) + 1)
@@ -203,7 +204,8 @@ def _kernel(problem: Problem, target: int) -> tuple[list[int], list[int]]:
         return list(range(count)), []
     forbidden: list[dict[int, int]] = [{} for _ in range(count)]
     for p in problem.pairs:
-        width = max(rule[1] - rule[0] - 1 if rule else 0 for rule in (p.forward, p.backward))
+        rules = map(p.rule, problem.directions[p.group])
+        width = max(rule[1] - rule[0] - 1 if rule else 0 for rule in rules)
         for item, other in ((p.a, p.b), (p.b, p.a)):
             places = -(-width // problem.items[item].alignment)
             forbidden[item][other] = forbidden[item].get(other, 0) + places

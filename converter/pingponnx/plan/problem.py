@@ -6,7 +6,7 @@ segment runs. So there is an offset to choose for every block, and one bit for e
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -189,24 +189,3 @@ def _clique(sizes: Sequence[int], shared: Sequence[dict[int, int]], seed: int) -
         total += gain.pop(item)
         gain = {i: left - shared[item][i] for i, left in gain.items() if i in shared[item]}
     return total
-
-
-def disjoint_cliques(problem: Problem) -> Iterator[list[int]]:
-    """Sets of items of which no two may ever share a byte, found around every item."""
-    apart: list[set[int]] = [set() for _ in problem.items]
-    sizes = [item.bytes for item in problem.items]
-    for p in problem.pairs:
-        whole = sizes[p.a] + sizes[p.b]
-        if all(_span(sizes, p, backward) >= whole for backward in problem.directions[p.group]):
-            apart[p.a].add(p.b)
-            apart[p.b].add(p.a)
-    seen = set()
-    for seed, others in enumerate(apart):
-        clique = [seed]
-        for item in sorted(others, key=lambda i: -sizes[i]):
-            if all(item in apart[i] for i in clique):
-                clique.append(item)
-        key = tuple(sorted(clique))
-        if len(key) > 2 and key not in seen:
-            seen.add(key)
-            yield list(key)

@@ -22,6 +22,7 @@ from pingponnx.plan.claims import (
     accumulators_of,
     check_claims,
     grid_of,
+    grids_of,
     node_name,
     root_of,
     scratch_of,
@@ -67,7 +68,7 @@ class _Replay:
         self.graph, self.calls, self.plan = graph, calls, plan
         self.roots = root_of(graph, calls)
         self.outside = frozenset(graph.inputs if plan.input_mode is InputMode.EXTERNAL else ())
-        self.grids = {root: grid_of(graph.tensors[root]) for root in self.roots.values()}
+        self.grids = grids_of(graph, self.roots)
         self.tags: dict[str, int] = {}  # of the first row
         rows = 0
         for root, grid in self.grids.items():
@@ -193,7 +194,6 @@ class _Replay:
             self._check_fed()
         for name in self.plan.rings:  # nobody keeps up a ring after its segment
             self.made.pop(name, None)
-            self.kept.pop(name, None)
 
     def _work(self, index: int) -> _Work:
         """What a node does by rows, if its tensors are cut into rows as its kernel thinks."""
@@ -238,7 +238,8 @@ class _Replay:
         ring, number = self.plan.rings[root], self._number(root, row)
         if ring.spare is not None and number >= self.kept.get(root, 0):
             return Place(what, ring.spare, size)
-        return Place(what, ring.offset + number % ring.rows * size, size)
+        slot = number % ring.rows
+        return Place(what, ring.offset + (ring.rows - 1 - slot if self.backward else slot) * size, size)
 
     def _number(self, root: str, row: int) -> int:
         """Rows counted in the order they are made; the inverse is the same."""

@@ -32,7 +32,7 @@ class Segment:
     """Neighbouring nodes that run together: one as a whole (no steps), or several row by row.
 
     In a backward segment rows and units are counted from the last one: step m of a node is its unit
-    total - 1 - m, and row i of a ring is the tensor's row rows - 1 - i.
+    total - 1 - m.
     """
 
     nodes: tuple[int, ...]
@@ -44,7 +44,8 @@ class Segment:
 class Ring:
     """Where the rows of a tensor lie that never exists as a whole; offsets and sizes in bytes.
 
-    Its i-th row (from the last in a backward segment) is at offset + i % rows * row_bytes. With a
+    Its i-th row is at offset + i % rows * row_bytes. In a backward segment i counts from the last row
+    and the ring is filled from its end: offset + (rows - 1 - i % rows) * row_bytes. With a
     `spare` place every row is made there and stays until a step keeps it, i.e. copies it to the ring.
     `rows` may be 0: then all rows live and die in the spare place.
     """

@@ -1,7 +1,7 @@
 """Stages: what each node reads and writes, row by row, as arrays that the simulation counts with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,7 @@ def roots_of(graph: Graph) -> dict[str, str]:
 def network_of(graph: Graph, calls: Sequence[Call | None], mode: InputMode) -> Network:
     """The stages of a graph; a FEED stage first when rows are fed, inputs left out when they are external."""
     roots = roots_of(graph)
-    extents = {root: extent_of(graph.tensors[root]) for root in roots.values()}
+    extents = extents_of(graph)
     external = set(graph.inputs) if mode is InputMode.EXTERNAL else set()
     stages = [feed(extents[graph.inputs[0]])] if mode is InputMode.ROWS else []
     for index, call in enumerate(calls):
@@ -150,6 +150,17 @@ def unfeedable(graph: Graph, calls: Sequence[Call | None]) -> UnsupportedError |
     what = f"reads the input {name!r} as a whole, so that its rows cannot be fed one by one"
     found = [Unsupported(graph.nodes[k].name, type(graph.nodes[k].op).__name__, what) for k in readers]
     return UnsupportedError(found, _FEED_HINT) if found else None
+
+
+def extents_of(graph: Graph) -> dict[str, Extent]:
+    """The rows of every root; an input has those of its alias with the most rows, e.g. n h w 1 for n 1 h w."""
+    roots = roots_of(graph)
+    found = {root: extent_of(graph.tensors[root]) for root in roots.values()}
+    for name, root in roots.items():
+        alias = extent_of(graph.tensors[name])
+        if root in graph.inputs and alias.rows > found[root].rows:
+            found[root] = replace(alias, name=root)
+    return found
 
 
 def extent_of(tensor: Tensor) -> Extent:
