@@ -209,6 +209,17 @@ def fed() -> Case:
     return Case(graph, calls, plan_of(graph, calls, 24, segments, {"y": 0}, InputMode.ROWS, rings=rings))
 
 
+def fed_as_alias() -> Case:
+    """The network takes n 1 h w and reads it as n h w 1: so are the rows that are handed over."""
+    case = fed()
+    graph = graph_of(
+        {"x": (1, 1, 6, 4), "image": _SIX, "y": (1, 6, 2, 1)}, ("alias", "x", "image"), ("conv", "image", "y")
+    )
+    calls = (None, *case.calls)
+    segments = (streamed(">^>b ^>b ^>b ^>b ^>b b"),)
+    return Case(graph, calls, replace(case.plan, segments=segments))
+
+
 def fed_whole() -> Case:
     """The rows that are handed over make a whole tensor first."""
     graph = graph_of({"x": _SIX, "y": _SIX}, ("softmax", "x", "y"))
@@ -270,7 +281,7 @@ def parts() -> Case:
 
 _ALL = (
     *(in_place, overlap, skip, external),
-    *(ring, backward_ring, spare, backward_spare, residual, fed, fed_whole),
+    *(ring, backward_ring, spare, backward_spare, residual, fed, fed_as_alias, fed_whole),
     *(reduction, backward, shifted, batch, parts),
 )
 CASES: dict[str, Callable[[], Case]] = {make.__name__: make for make in _ALL}

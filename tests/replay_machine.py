@@ -47,10 +47,13 @@ class _Machine:
         self.backward, self.kept, self.done = backward, dict[str, int](), dict[int, int]()
 
     def shape(self, name: str) -> tuple[int, int, int]:
-        """Samples, rows, bytes of a row."""
-        tensor = self.graph.tensors[name]
-        n, h = tensor.shape[:2] if len(tensor.shape) in (3, 4) else (1, 1)
-        return n, h, tensor.bytes // (n * h)
+        """Samples, rows, bytes of a row; those of its alias with most rows for the input."""
+        names = [n for n, root in self.roots.items() if root == name and name in self.graph.inputs] or [name]
+        shapes = [self.graph.tensors[n].shape for n in names]
+        n, h = max(
+            (s[:2] if len(s) in (3, 4) else (1, 1) for s in shapes), key=lambda rows: rows[0] * rows[1]
+        )
+        return n, h, self.graph.tensors[name].bytes // (n * h)
 
     def total(self, name: str) -> int:
         samples, rows, _ = self.shape(name)

@@ -78,7 +78,7 @@ def root_of(graph: Graph, calls: Calls) -> dict[str, str]:
 
 
 def grids_of(graph: Graph, roots: Mapping[str, str]) -> dict[str, Grid]:
-    """The rows of every root; an input has those of its alias with the most rows, e.g. n h w 1 for n 1 h w."""
+    """The rows of every root; an input has those of its alias with the most, e.g. n h w 1 for n 1 h w."""
     grids = {root: grid_of(graph.tensors[root]) for root in roots.values()}
     for name, root in roots.items():
         grid = grid_of(graph.tensors[name])
