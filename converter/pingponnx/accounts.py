@@ -62,10 +62,11 @@ def account(conversion: Conversion, firmware: Firmware, measured_stack: int | No
 def predicted_tables(conversion: Conversion) -> int:
     """Bytes of the constant tables that the calls name, equal ones counted once, as the emitter does."""
     tables: dict[tuple[str, bytes], int] = {}
-    for node, call in zip(conversion.graph.nodes, conversion.calls, strict=True):
+    streamed = {node for segment in conversion.plan.segments if segment.steps for node in segment.nodes}
+    for index, (node, call) in enumerate(zip(conversion.graph.nodes, conversion.calls, strict=True)):
         if call is None:
             continue
-        for argument in call.arguments:
+        for argument in call.passed(by_rows=index in streamed):
             arrays = []
             if isinstance(argument, Table):
                 arrays = [argument.data]

@@ -72,6 +72,24 @@ def code_by_line(image: Path, source: str, function: str) -> tuple[Piece, ...]:
     return ()
 
 
+def functions_of(image: Path, source: str) -> dict[str, tuple[Span, ...]]:
+    """The linked functions compiled from the file named `source`, with their addresses."""
+    found: dict[str, tuple[Span, ...]] = {}
+    with image.open("rb") as stream:
+        elf = ELFFile(stream)
+        dwarf = elf.get_dwarf_info() if elf.has_dwarf_info() else None
+        for unit in dwarf.iter_CUs() if dwarf else ():
+            top = unit.get_top_DIE()
+            if Path(_text(top, "DW_AT_name")).name != source:
+                continue
+            for die in top.iter_children():
+                if die.tag == "DW_TAG_subprogram":
+                    spans = tuple(_spans(dwarf, unit, die))
+                    if spans and spans[0][0]:  # else discarded by the linker
+                        found[_name(die)] = spans
+    return found
+
+
 def _pieces(elf: ELFFile, lines: dict[int, int]) -> Iterator[Piece]:
     """Neighbours of the same line together."""
     loaded = [(int(s["p_vaddr"]), s.data()) for s in elf.iter_segments("PT_LOAD") if s["p_filesz"]]

@@ -196,10 +196,15 @@ class Call:
     checked: bool = False  # the function returns a status, 0 for success
     rows: Rows | None = None
 
+    def passed(self, *, by_rows: bool) -> tuple[Argument, ...]:
+        """The arguments of the function that runs: of a whole output, or of its rows."""
+        return self.rows.arguments if by_rows and self.rows else self.arguments
+
     @property
     def constants(self) -> int:
         """Bytes of flash that the call's tables take."""
-        return sum(a.data.nbytes for a in self.arguments if isinstance(a, Table) and a.data is not None)
+        passed = self.passed(by_rows=not self.function)
+        return sum(a.data.nbytes for a in passed if isinstance(a, Table) and a.data is not None)
 
 
 @dataclass(frozen=True, slots=True)

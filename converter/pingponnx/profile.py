@@ -4,15 +4,16 @@ Nothing is added to the model: debug information tells to which node code of the
 what it calls is counted for that node. A traced firmware tells nodes apart itself, by its markers.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from pingponnx.attribution import code_by_line
+from pingponnx.attribution import code_by_line, functions_of
 from pingponnx.build import Firmware, execute
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.plugin import plugin
-from pingponnx.regions import regions
+from pingponnx.regions import Span, regions
 from pingponnx.run import observe
 from pingponnx.targets import Board
 
@@ -166,7 +167,7 @@ def profile(
         arguments.append(f"lines={f.code_lines}-{f.data_lines}-{f.line_bytes}")
     files = {}
     if not firmware.trace:
-        files["spans"] = "".join(_spans(firmware, symbols[f"{prefix}_run"]))
+        files["spans"] = "".join(_spans(firmware, symbols))
         arguments.append("spans=spans")
     outputs, report = observe(firmware, samples[0], ",".join(arguments), files, timeout=timeout)
     return _parse(report, nodes, flash_model is not None, outputs)
@@ -186,13 +187,24 @@ def _addresses(symbols: Mapping[str, int], board: Board, memory: bool) -> Iterat
         yield f"stack={symbols[_SYMBOLS[3]]:x}-{symbols[_SYMBOLS[4]]:x}"
 
 
-def _spans(firmware: Firmware, entry: int) -> Iterator[str]:
-    """Start, end and region of the run function's code; what has no known line stays with what ran before."""
-    prefix = firmware.entry.prefix
+def _spans(firmware: Firmware, symbols: Mapping[str, int]) -> Iterator[str]:
+    """Start, end and region of the model's code by address; what has no known line stays with what ran before.
+
+    Streamed nodes have functions of their own, and so have the loops around them; elsewhere a line tells
+    the node.
+    """
+    prefix, run = firmware.entry.prefix, _run_region(firmware.entry.nodes)
     source = (firmware.path.parent / f"{prefix}.c").read_text(encoding="utf-8")
-    pieces = code_by_line(firmware.path, f"{prefix}.c", f"{prefix}_run")
-    for span in regions(pieces, entry, source):
-        region = _run_region(firmware.entry.nodes) if span.node is None else Profile.region(span.node)
+    found: list[Span] = []
+    for function, addresses in functions_of(firmware.path, f"{prefix}.c").items():
+        if streamed := re.fullmatch(rf"{prefix}_(?:keep_)?node_(\d+)", function):
+            found += [Span(start, end, int(streamed[1])) for start, end in addresses]
+        elif function in (f"{prefix}_run", f"{prefix}_rest"):
+            found += regions(code_by_line(firmware.path, f"{prefix}.c", function), symbols[function], source)
+        elif re.fullmatch(rf"{prefix}_(?:segment_\d+|(?:keep_)?input|begin|feed_rows|finish)", function):
+            found += [Span(start, end, None) for start, end in addresses]
+    for span in sorted(found, key=lambda span: span.start):
+        region = run if span.node is None else Profile.region(span.node)
         yield f"{span.start:x} {span.end:x} {region}\n"
 
 

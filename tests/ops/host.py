@@ -56,10 +56,14 @@ class Run:
     shared: int | None = None
     order: int = 0
 
+    @property
+    def header(self) -> str:
+        return self.call.rows.header if self.order and self.call.rows else self.call.header
+
 
 def run_c(runs: Sequence[Run], tmp_path: Path, flags: Sequence[str] = ()) -> list[Array]:
     """Compile all runs into one sanitized program; returns the outputs."""
-    headers = sorted({run.call.rows.header if run.order else run.call.header for run in runs})  # type: ignore[union-attr]
+    headers = sorted({run.header for run in runs})
     text = ["#include <stdio.h>", "#include <stdlib.h>", *(f'#include "{h}"' for h in headers)]
     text += [
         line for i, run in enumerate(runs) for line in (_row_function if run.order else _function)(i, run)

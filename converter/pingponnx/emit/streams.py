@@ -167,16 +167,15 @@ class Streams:
             return f"(const {ctype} *)({self.places.row(name, index_over_all, numbers.backward, kept)})"
 
         pointers = RowPointers(index) in numbers.rows.arguments
-        if not pointers and not checked:
-            inputs[index] = address(_grouped(first))
-            return []
-        inputs[index] = f"rows_{index}" if pointers else f"row_{index}"
+        inputs[index] = f"rows_{index}"
         test = f"r < 0 || r >= {height} ? NULL : " if checked else ""
-        if not pointers:
-            return [
-                f"const int32_t r = {first};",
-                f"const {ctype} *const row_{index} = {test}{address('r')};",
-            ]
+        if window.extent == 1:
+            row = f"{test}{address('r')}" if checked else address(_grouped(first))
+            lines = [f"const int32_t r = {first};"] if checked else []
+            if pointers:
+                return [*lines, f"const {ctype} *const rows_{index}[1] = {{{row}}};"]
+            inputs[index] = row if not checked else f"({row})"
+            return lines
         return [
             f"const {ctype} *rows_{index}[{window.extent}];",
             f"for (int32_t k = 0; k < {window.extent}; ++k) {{",

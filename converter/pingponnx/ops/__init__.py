@@ -207,8 +207,8 @@ def registry() -> Mapping[str, type[Operator]]:
 
 
 def fallback(call: Call, reason: str) -> Call:
-    """The same call, marked as a fallback of the CMSIS-NN variant."""
-    return replace(call, fallback=reason)
+    """The same call, marked as a fallback of the CMSIS-NN variant, which runs layer by layer as CMSIS-NN does."""
+    return replace(call, fallback=reason, rows=None)
 
 
 def keep(count: int) -> tuple[int, ...]:
