@@ -133,7 +133,9 @@ def _bottlenecks(channels: int, *blocks: tuple[int, int, int, int]) -> tuple[Lay
 def _repeated(*stages: tuple[int, int, int]) -> Sequence[tuple[int, int, int, int]]:
     """(channels, repeats, first stride) as blocks of expansion 6."""
     return [
-        (channels, 6, stride if i == 0 else 1, 3) for channels, repeats, stride in stages for i in range(repeats)
+        (channels, 6, stride if i == 0 else 1, 3)
+        for channels, repeats, stride in stages
+        for i in range(repeats)
     ]
 
 

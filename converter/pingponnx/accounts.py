@@ -5,9 +5,9 @@ from typing import Any
 
 from pingponnx.attribution import code_by_kernel
 from pingponnx.build import Firmware, disassembly
-from pingponnx.calls import Input, Inputs, Table
 from pingponnx.errors import MismatchError
 from pingponnx.ledger import Entry, ledger
+from pingponnx.memory_map import MemoryMap
 from pingponnx.pipeline import Conversion
 from pingponnx.stack import StackBound, parse_call_graph, read_function, stack_bound
 
@@ -42,14 +42,7 @@ def account(conversion: Conversion, firmware: Firmware, measured_stack: int | No
     prefix = conversion.entry.prefix
     kernels = code_by_kernel(firmware.path, f"{prefix}.c")
     entries = ledger(conversion.graph, conversion.plan, firmware.map, kernels, prefix)
-    predicted = predicted_tables(conversion)
-    linked = sum(
-        row.bytes
-        for row in firmware.map.flash
-        if row.object == f"{prefix}_data.o" and row.kind == "constants" and not row.harness
-    )
-    if linked != predicted:
-        raise MismatchError(f"{prefix}: {linked} bytes of constants are linked, {predicted} were predicted")
+    _check_tables(conversion, firmware.map)
     functions = parse_call_graph([firmware.call_graph])
     bound = stack_bound(
         functions, f"{prefix}_run", lambda name: read_function(name, disassembly(firmware, name))
@@ -60,21 +53,19 @@ def account(conversion: Conversion, firmware: Firmware, measured_stack: int | No
 
 
 def predicted_tables(conversion: Conversion) -> int:
-    """Bytes of the constant tables that the calls name, equal ones counted once, as the emitter does."""
-    tables: dict[tuple[str, bytes], int] = {}
-    streamed = {node for segment in conversion.plan.segments if segment.steps for node in segment.nodes}
-    for index, (node, call) in enumerate(zip(conversion.graph.nodes, conversion.calls, strict=True)):
-        if call is None:
-            continue
-        for argument in call.passed(by_rows=index in streamed):
-            arrays = []
-            if isinstance(argument, Table):
-                arrays = [argument.data]
-            elif isinstance(argument, Input):
-                arrays = [conversion.graph.tensors[node.inputs[argument.index]].data]
-            elif isinstance(argument, Inputs):
-                arrays = [conversion.graph.tensors[name].data for name in node.inputs]
-            for data in arrays:
-                if data is not None:
-                    tables[str(data.dtype), data.tobytes()] = data.nbytes
-    return sum(tables.values())
+    """Bytes of the constant tables that the calls name, equal ones counted once."""
+    return sum(table.bytes for table in conversion.constants.values())
+
+
+def _check_tables(conversion: Conversion, memory: MemoryMap) -> None:
+    """What is predicted is linked: all tables in flash, the hot ones in RAM as well."""
+    prefix = conversion.entry.prefix
+    for place, rows, predicted in (
+        ("flash", memory.flash, predicted_tables(conversion)),
+        ("RAM", memory.ram, conversion.hot.bytes),
+    ):
+        linked = sum(row.bytes for row in rows if row.object == f"{prefix}_data.o" and row.is_model)
+        if linked != predicted:
+            raise MismatchError(
+                f"{prefix}: {linked} bytes of constants are linked in {place}, {predicted} were predicted"
+            )

@@ -1,5 +1,6 @@
 """Options that several commands share: declared once, read once, given to a command as one value."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -26,6 +27,10 @@ _SHARED: dict[str, tuple[Any, Any]] = {
             typer.Option("--input-shape", help="NAME=1,3,32,32 for a dynamic input; repeatable"),
         ],
         None,
+    ),
+    "hot_weights": (
+        Annotated[str, typer.Option("--hot-weights", help="RAM for the most read constants, like 4K")],
+        "0",
     ),
     "cmsis_nn": (Annotated[Path | None, typer.Option("--cmsis-nn", help="checkout of CMSIS-NN")], None),
     "targets_file": (
@@ -73,6 +78,8 @@ def _options_of(**given: Any) -> Any:
         given["goal"] = choice(Goal, given["goal"], "goal")
     if "rounding" in given:
         given["rounding"] = choice(Rounding, given["rounding"], "rounding")
+    if "hot_weights" in given:
+        given["hot_weights"] = byte_count(given["hot_weights"])
     given["input_shapes"] = dict(_shape(text) for text in given.pop("input_shapes", None) or [])
     return Options(**given)
 
@@ -83,6 +90,14 @@ def choice(kind: Any, text: str, what: str) -> Any:
         return kind(text)
     except ValueError:
         raise Error(f"unknown {what} {text!r}", f"choose one of: {', '.join(kind)}") from None
+
+
+def byte_count(text: str) -> int:
+    """`4096`, `4K` or `1M` -> bytes."""
+    match = re.fullmatch(r"(\d+)([KM]?)", text.upper())
+    if match is None:
+        raise Error(f"cannot read the size {text!r}", "write bytes like 4096, 4K or 1M")
+    return int(match[1]) * {"": 1, "K": 2**10, "M": 2**20}[match[2]]
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

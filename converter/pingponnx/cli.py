@@ -69,10 +69,12 @@ def convert(
     if as_json:
         result: dict[str, Any] = {"model": conversion.graph.name}
         result |= {"files": sorted(conversion.sources), "arena": arena}
+        result["hot_weights"] = conversion.hot.row(conversion.graph, prefix)
         result |= {"constants": constants, "strategy": conversion.plan.strategy, "fallbacks": fallbacks}
         print_json(result | {"header": f"{prefix}.h", "function": f"{prefix}_run"})
         return
-    print(f"{out}: {prefix}.h declares {prefix}_run; arena {arena:,} B, constants {constants:,} B")
+    hot = f", {conversion.hot.bytes:,} B of them in RAM" if conversion.hot.tables else ""
+    print(f"{out}: {prefix}.h declares {prefix}_run; arena {arena:,} B, constants {constants:,} B{hot}")
     for item in fallbacks:
         print(plain(f"  {item['node']} runs our plain kernel: {item['reason']}"))
 
@@ -100,28 +102,27 @@ def quantize(
 
 @app.command()
 @with_options(*CONVERSION)
-def plan(model: Model, options: Any, as_json: AsJson = False) -> None:
-    """Show the memory plan of a model, strategy by strategy."""
-    from dataclasses import asdict
-
+def plan(
+    model: Model,
+    options: Any,
+    drawing: Annotated[Path | None, typer.Option("--map", help="draw the plan: an SVG file")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the memory plan of a model: strategies, certificate, segments and blocks."""
     from pingponnx import pipeline
-    from pingponnx.report import short
+    from pingponnx.output import write_file
+    from pingponnx.report.memory_plan import plan_lines, plan_result
+    from pingponnx.report.plan_map import plan_map
 
-    conversion = pipeline.convert(pipeline.normal_form(model, options), options)
-    memory = conversion.plan
+    with stderr.status("planning"):
+        conversion = pipeline.convert(pipeline.normal_form(model, options), options)
+    if drawing:
+        write_file(drawing, plan_map(conversion.graph, conversion.plan).encode())
     if as_json:
-        result: dict[str, Any] = {"model": conversion.graph.name, "strategies": dict(memory.strategies)}
-        result |= {"strategy": memory.strategy, "arena": memory.arena, "lower_bound": memory.lower_bound}
-        print_json(result | {"proven": memory.proven, "blocks": [asdict(b) for b in memory.blocks]})
-        return
-    print(f"{conversion.graph.name}: bytes of RAM, network input and output included")
-    for name, size in memory.strategies.items():
-        print(f"  {name:<12} {size:>10}{'  <- used' if name == memory.strategy else ''}")
-    proof = "proven optimal" if memory.proven else f"lower bound {memory.lower_bound}"
-    print(f"  {'arena':<12} {memory.arena:>10}  ({proof})")
-    print("blocks: offset + bytes, alive from node to node (-1: before the first)")
-    for b in memory.blocks:
-        print(f"  {b.offset:>8} + {b.bytes:<8} {b.first:>3}..{b.last:<3}  {plain(short(b.name))}")
+        print_json(plan_result(conversion))
+    else:
+        for line in plan_lines(conversion):
+            print(plain(line))
 
 
 @app.command()

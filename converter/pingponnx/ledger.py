@@ -63,10 +63,9 @@ def _owner(row: Row, graph: Graph, prefix: str) -> tuple[str, str]:
         return "CMSIS-NN", row.object.partition("(")[2].rstrip(")")
     if row.kind == "code":
         return "code", row.name
-    if row.kind == "constants":
-        symbol = _NODE_SYMBOL.search(row.name.removeprefix(prefix))
-        return "constants", graph.nodes[int(symbol[1])].name if symbol else row.name
-    return "data", row.name
+    symbol = _NODE_SYMBOL.search(row.name.removeprefix(prefix))
+    owner = "constants" if row.kind == "constants" else "data"
+    return owner, graph.nodes[int(symbol[1])].name if symbol else row.name
 
 
 def _split_code(totals: Counter[tuple[str, str, str]], kernels: Mapping[str, int]) -> None:

@@ -65,6 +65,8 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
     row = (
         _identity(conversion)
         | _memory(conversion, plain, execution)
+        | {"plan": conversion.plan.row()}
+        | {"hot_weights": conversion.hot.row(conversion.graph, conversion.entry.prefix)}
         | _judgement(what, conversion, execution)
         | (accounts.row() if accounts else {"ledger": None, "stack_bound": None})
     )

@@ -135,8 +135,8 @@ def _row(section: str, name: str, size: int, origin: str | None) -> Row:
 
 
 def _symbol(section: str, name: str) -> str:
-    """The f of ".text.f", also where GCC puts it in a subsection such as ".text.startup.f"."""
+    """The f of ".text.f", also in a subsection such as GCC's ".text.startup.f" and our ".data.pingponnx_hot.f"."""
     rest = name.removeprefix(section).lstrip(".")
-    for part in ("startup.", "unlikely.", "hot."):
+    for part in ("startup.", "unlikely.", "hot.", "pingponnx_hot."):
         rest = rest.removeprefix(part)
     return rest or name

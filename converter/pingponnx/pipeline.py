@@ -6,8 +6,10 @@ from pathlib import Path
 
 from pingponnx import cmsis
 from pingponnx.build import OPTIMISATION, Entry, Firmware, build
+from pingponnx.constants import Constant, Key, constants
 from pingponnx.emit import Settings, emit, prefix_of
 from pingponnx.fixed_point import Rounding
+from pingponnx.hot import HotWeights, hottest
 from pingponnx.ir import Graph, Shape
 from pingponnx.load import load
 from pingponnx.ops import CmsisNN
@@ -32,6 +34,7 @@ class Options:
     effort: Effort = Effort.NORMAL
     banks: tuple[tuple[str, int], ...] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
+    hot_weights: int = 0
     cmsis_nn: Path | None = None
     targets_file: Path | None = None
 
@@ -47,6 +50,16 @@ class Conversion:
     plan: Plan
     sources: Mapping[str, str]
     library: cmsis.CmsisSource | None
+
+    @property
+    def constants(self) -> Mapping[Key, Constant]:
+        """The tables of the C library."""
+        return constants(self.graph, self.calls, self.plan)
+
+    @property
+    def hot(self) -> HotWeights:
+        """Those of them that are in RAM."""
+        return hottest(self.constants.values(), self.options.hot_weights)
 
     @property
     def entry(self) -> Entry:
@@ -80,7 +93,9 @@ def convert(normal: Graph, options: Options) -> Conversion:
         by_hand=chosen.needs_cmsis_nn,
     )
     memory = plan(graph, calls, normal, wish)
-    settings = Settings(options.variant, options.target, str(options.goal), options.rounding)
+    settings = Settings(
+        options.variant, options.target, str(options.goal), options.rounding, options.hot_weights
+    )
     sources = emit(graph, calls, memory, settings)
     return Conversion(options, target, graph, calls, memory, sources, library)
 
@@ -89,7 +104,7 @@ def _calls(
     graph: Graph, chosen: Variant, options: Options, target: Target, library: cmsis.CmsisSource | None
 ) -> Calls:
     offered = CmsisNN(library.version, library.functions) if library else None
-    calls = select(graph, chosen, options.goal, options.rounding, offered)
+    calls = select(graph, chosen, options.goal, options.rounding, target, offered)
     queries = scratch_queries(calls)
     if library is None or not queries:
         return calls

@@ -8,8 +8,10 @@ from pingponnx.calls import Call, ScratchQuery
 from pingponnx.errors import Error, Unsupported, UnsupportedError
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Graph
+from pingponnx.kernels import candidates
 from pingponnx.ops import CmsisNN, Operator, Site, site_of
 from pingponnx.rewrite import fuse
+from pingponnx.targets import HOST, Target, get_target
 
 
 class Goal(StrEnum):
@@ -26,7 +28,7 @@ class Variant:
 
     name: str
     prepare: Callable[[Graph], Graph]
-    choose: Callable[[Operator, Site, Goal, CmsisNN | None], Call]
+    choose: Callable[[Operator, Site, Goal, Target, CmsisNN | None], Call]
     needs_cmsis_nn: bool = False
 
 
@@ -42,11 +44,11 @@ _ORDER: dict[Goal, Callable[[Call], tuple[int, ...]]] = {
 }
 
 
-def _ours(op: Operator, site: Site, goal: Goal, library: CmsisNN | None) -> Call:
-    return min(op.kernels(site), key=_ORDER[goal])
+def _ours(op: Operator, site: Site, goal: Goal, target: Target, library: CmsisNN | None) -> Call:
+    return min(candidates(op, site, target), key=_ORDER[goal])
 
 
-def _theirs(op: Operator, site: Site, goal: Goal, library: CmsisNN | None) -> Call:
+def _theirs(op: Operator, site: Site, goal: Goal, target: Target, library: CmsisNN | None) -> Call:
     assert library is not None
     return op.cmsis_nn(site, library)
 
@@ -69,9 +71,18 @@ def variant(name: str) -> Variant:
 
 
 def select(
-    graph: Graph, chosen: Variant, goal: Goal, rounding: Rounding, library: CmsisNN | None = None
+    graph: Graph,
+    chosen: Variant,
+    goal: Goal,
+    rounding: Rounding,
+    target: Target | None = None,
+    library: CmsisNN | None = None,
 ) -> tuple[Call | None, ...]:
-    """One call per node, None for nodes that only rename bytes; collects everything unsupported first."""
+    """One call per node, None for nodes that only rename bytes; collects everything unsupported first.
+
+    Without a target only what every core can run is chosen.
+    """
+    core = target or get_target(HOST)
     calls: list[Call | None] = []
     problems: list[Unsupported] = []
     for node in graph.nodes:
@@ -79,7 +90,7 @@ def select(
             calls.append(None)
             continue
         try:
-            calls.append(chosen.choose(node.op, site_of(graph, node, rounding), goal, library))
+            calls.append(chosen.choose(node.op, site_of(graph, node, rounding), goal, core, library))
         except UnsupportedError as error:
             problems.extend(error.items)
     if problems:

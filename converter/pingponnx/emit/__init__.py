@@ -8,13 +8,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pingponnx import __version__
 from pingponnx._paths import cmsis_baseline, kernel_headers, runtime_c
-from pingponnx.emit.literals import number
+from pingponnx.constants import Constant, constants
+from pingponnx.emit.literals import C_TYPES, number, rows_of
 from pingponnx.emit.manifest import manifest
 from pingponnx.emit.places import Places
 from pingponnx.emit.settings import Settings
 from pingponnx.emit.streams import Streams
 from pingponnx.emit.writer import Writer
 from pingponnx.fixed_point import Rounding
+from pingponnx.hot import hottest
 from pingponnx.ir import DType, Graph
 from pingponnx.names import comment, prefix
 from pingponnx.plan import Calls, InputMode, Plan
@@ -25,7 +27,9 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
     """The C library as {file name: text}; equal input gives equal bytes."""
     prefix = prefix_of(graph)
     places = Places(graph, memory)
-    writer = Writer(places, prefix)
+    tables = constants(graph, calls, memory)
+    hot = hottest(tables.values(), settings.hot_weights)
+    writer = Writer(places, prefix, tables)
     streams = Streams(places, writer, calls)
     parts = [_part(i, s, graph, calls, streams) for i, s in enumerate(memory.segments)]
     inputs = [_port(places, n, "input", i) for i, n in enumerate(graph.inputs)]
@@ -33,6 +37,7 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
     used = {h for s in memory.segments for h in _headers_of(s, calls)}
     used |= {"quantize_s8.h" for port in inputs + outputs if port["quantized"]}  # the helpers' kernels
     headers = sorted(used)
+    handle = "state" if memory.input_mode is InputMode.ROWS else "arena"
     context = {
         "prefix": prefix,
         "macro": prefix.upper(),
@@ -43,14 +48,16 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
         "tflite": settings.rounding is Rounding.TFLITE,
         "memory": memory,
         "mode": memory.input_mode.value,
-        "places": places,
-        "handle": f"{prefix}_{'state' if memory.input_mode is InputMode.ROWS else 'arena'}",
-        "handle_name": "state" if memory.input_mode is InputMode.ROWS else "arena",
+        "banks": list(zip(places.banks, places.bases, strict=False)),
+        "idle_banks": [bank.name for bank in memory.banks if not bank.bytes],
+        "handle": handle,
+        "handle_type": f"{'const ' if places.banks and handle == 'arena' else ''}{prefix}_{handle}",
         "inputs": inputs,
         "outputs": outputs,
         "headers": headers,
         "structs": list(writer.structs.values()),
-        "tables": list(writer.tables.values()),
+        "tables": [_table(prefix, t, t in hot.tables) for t in tables.values()],
+        "hot": hot,
         "parts": parts,
         "fed": next((part for part in parts if part.get("fed")), None),
     }
@@ -81,7 +88,6 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # every name went through `names`; the output is C
     )
-    environment.filters["zip"] = zip
     return environment
 
 
@@ -136,6 +142,13 @@ def _part(
     return {"streamed": False, "blocks": [block]}
 
 
+def _table(prefix: str, constant: Constant, hot: bool) -> dict[str, Any]:
+    """A constant table's definition."""
+    data, symbol = constant.data, f"{prefix}_{constant.name}"
+    declaration = f"const {C_TYPES[str(data.dtype)]} {symbol}[{max(data.size, 1)}]"
+    return {"symbol": symbol, "declaration": declaration, "rows": rows_of(data), "hot": hot}
+
+
 def _port(places: Places, name: str, kind: str, index: int) -> dict[str, Any]:
     """What the header says about one input or output."""
     graph, memory = places.graph, places.memory
@@ -154,22 +167,22 @@ def _port(places: Places, name: str, kind: str, index: int) -> dict[str, Any]:
         "order": order,
         "size": tensor.size,
         "bytes": tensor.bytes,
-        **_place(memory, name),
+        **_place(memory, name, kind),
         "rows": extent.rows,
-        "row_size": extent.row_bytes // tensor.dtype.bytes if memory.input_mode is InputMode.ROWS else 0,
+        "row_size": extent.row_bytes // tensor.dtype.bytes if kind == "input" else 0,
         "quantized": q is not None and tensor.dtype is DType.S8,
         "scale": number(float(q.s)) if q is not None else "",
         "zero_point": q.z if q is not None else 0,
     }
 
 
-def _place(memory: Plan, name: str) -> dict[str, Any]:
-    """Where in the arena's memories a tensor lies, for the header; nowhere when it is not whole."""
-    offset = memory.offsets.get(name)
-    for bank in memory.banks:
-        if offset is not None and bank.start <= offset < bank.start + bank.capacity:
-            return {"offset": offset - bank.start, "base": f"{bank.name}->bytes"}
-    return {"offset": offset, "base": "bytes"}
+def _place(memory: Plan, name: str, kind: str) -> dict[str, Any]:
+    """Where in the arena's memories a port lies, for the header; nowhere when it is in the caller's."""
+    if kind == "input" and memory.input_mode is not InputMode.RESIDENT:
+        return {"offset": None, "base": ""}
+    offset = memory.offsets[name]
+    bank = memory.bank_of(offset)
+    return {"offset": offset - bank.start, "base": f"{bank.name}->bytes"} if bank else {"offset": offset, "base": "bytes"}
 
 
 __all__ = ["Settings", "emit", "prefix_of"]

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pingponnx.ir import Graph
-from pingponnx.names import identifier
 from pingponnx.plan import InputMode, Plan, roots_of
-from pingponnx.plan.schedule import Ring
+from pingponnx.plan.schedule import Bank, Ring
 from pingponnx.plan.stages import Extent, extents_of
 
 
@@ -24,17 +23,19 @@ class Places:
         object.__setattr__(self, "extents", extents_of(self.graph))
 
     @property
+    def banks(self) -> tuple[Bank, ...]:
+        """The memories that the arena is spread over; none: it is in one piece."""
+        return tuple(bank for bank in self.memory.banks if bank.bytes)
+
+    @property
     def bases(self) -> tuple[str, ...]:
         """The pointers to the arena's memories."""
-        banks = self.memory.banks
-        return tuple(f"{identifier(b.name)}_base" for b in banks) if banks else ("base",)
+        return tuple(_base(bank) for bank in self.banks) or ("base",)
 
     def at(self, offset: int) -> str:
         """The address of a byte of the arena."""
-        for bank, base in zip(self.memory.banks, self.bases, strict=False):
-            if bank.start <= offset < bank.start + bank.capacity:
-                return f"{base} + {offset - bank.start}"
-        return f"base + {offset}"
+        bank = self.memory.bank_of(offset)
+        return f"{_base(bank)} + {offset - bank.start}" if bank else f"base + {offset}"
 
     def external(self, name: str) -> str | None:
         """The parameter that points to an input of the caller's; None for what is in the arena."""
@@ -83,3 +84,7 @@ class Places:
 def product(a: str, b: int) -> str:
     """a * b, short where it can be."""
     return a if b == 1 else "0" if a == "0" or b == 0 else f"{a} * {b}"
+
+
+def _base(bank: Bank) -> str:
+    return f"{bank.name}_base"

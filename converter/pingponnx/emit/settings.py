@@ -13,3 +13,4 @@ class Settings:
     target: str
     goal: str
     rounding: Rounding
+    hot_weights: int = 0  # bytes of RAM

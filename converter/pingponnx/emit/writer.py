@@ -1,9 +1,8 @@
 """Calls as C text, and the constants that they need."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from pingponnx.calls import (
     Accumulator,
@@ -24,7 +23,8 @@ from pingponnx.calls import (
     Struct,
     Table,
 )
-from pingponnx.emit.literals import C_TYPES, number, rows_of, struct
+from pingponnx.constants import Constant, Key, key_of
+from pingponnx.emit.literals import number, struct
 from pingponnx.emit.places import Places
 from pingponnx.ir import Array, DType, Node, Tensor
 
@@ -43,11 +43,11 @@ class Unit:
 
 @dataclass
 class Writer:
-    """Turns calls into C, collecting constant tables (equal ones shared) and parameter structs."""
+    """Turns calls into C, collecting parameter structs."""
 
     places: Places
     prefix: str
-    tables: dict[tuple[str, bytes], dict[str, Any]] = field(default_factory=dict)
+    constants: Mapping[Key, Constant]
     structs: dict[str, str] = field(default_factory=dict)  # by name
 
     def whole(self, index: int, node: Node, call: Call) -> tuple[list[str], str]:
@@ -76,10 +76,7 @@ class Writer:
             case Input(i) | RowPointers(i) if i in unit.inputs:
                 return unit.inputs[i]
             case Inputs(ctype):
-                pointers = [
-                    unit.inputs.get(i) or self._read(tensors[n], index, f"input{i}")
-                    for i, n in enumerate(node.inputs)
-                ]
+                pointers = [unit.inputs.get(i) or self._read(tensors[n]) for i, n in enumerate(node.inputs)]
                 return _array(ctype, pointers, before)
             case Output():
                 return f"({tensors[node.outputs[0]].dtype.c} *)({unit.output})"
@@ -101,15 +98,15 @@ class Writer:
         places, tensors = self.places, self.places.graph.tensors
         match argument:
             case Input(i):
-                return self._read(tensors[node.inputs[i]], index, f"input{i}")
+                return self._read(tensors[node.inputs[i]])
             case Output(i):
                 tensor = tensors[node.outputs[i]]
                 return f"({tensor.dtype.c} *)({places.whole(tensor.name)})"
             case Inputs(ctype):
-                pointers = [self._read(tensors[n], index, f"input{i}") for i, n in enumerate(node.inputs)]
+                pointers = [self._read(tensors[n]) for n in node.inputs]
                 return _array(ctype, pointers, before)
-            case Table(role, data):
-                return "NULL" if data is None else self._table(data, f"n{index}_{role}")
+            case Table(_, data):
+                return "NULL" if data is None else self._table(data)
             case Struct(ctype, fields):
                 return self._struct(ctype, fields, index)
             case Local(ctype, count):
@@ -127,19 +124,13 @@ class Writer:
             case _:
                 raise TypeError(f"{argument} is not an argument of a whole call")
 
-    def _read(self, tensor: Tensor, index: int, role: str) -> str:
+    def _read(self, tensor: Tensor) -> str:
         if tensor.data is not None:
-            return self._table(tensor.data, f"n{index}_{role}")
+            return self._table(tensor.data)
         return f"(const {tensor.dtype.c} *)({self.places.whole(tensor.name)})"
 
-    def _table(self, data: Array, name: str) -> str:
-        data = np.ascontiguousarray(data)
-        key = (str(data.dtype), data.tobytes())
-        if key not in self.tables:
-            symbol = f"{self.prefix}_{name}"
-            declaration = f"const {C_TYPES[str(data.dtype)]} {symbol}[{max(data.size, 1)}]"
-            self.tables[key] = {"symbol": symbol, "declaration": declaration, "rows": rows_of(data)}
-        return str(self.tables[key]["symbol"])
+    def _table(self, data: Array) -> str:
+        return f"{self.prefix}_{self.constants[key_of(data)].name}"
 
     def _struct(self, ctype: str, fields: Any, index: int) -> str:
         name = f"n{index}_params"

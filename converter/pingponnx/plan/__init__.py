@@ -5,17 +5,18 @@ it with `replay`, which shares no code with the planner.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pingponnx.calls import Call
 from pingponnx.errors import BudgetError
 from pingponnx.ir import Graph
 from pingponnx.plan.assemble import Candidate, assemble
+from pingponnx.plan.banks import in_banks, pinned
 from pingponnx.plan.choose import choose, singles
 from pingponnx.plan.layout import Layout
 from pingponnx.plan.loads import lives_of
 from pingponnx.plan.paper import paper, two_buffers
-from pingponnx.plan.placement import Effort, bank_starts, lower_bound, place
+from pingponnx.plan.placement import Effort, lower_bound, place
 from pingponnx.plan.replay import verify_plan
 from pingponnx.plan.schedule import Bank, InputMode, Placed, Plan
 from pingponnx.plan.simulate import Streams
@@ -34,7 +35,7 @@ class Wish:
     effort: Effort = Effort.NORMAL
     streaming: bool = True
     banks: tuple[tuple[str, int], ...] = ()  # names and capacities in bytes, the preferred ones first
-    pins: Mapping[str, str] | None = None  # tensor -> bank
+    pins: Mapping[str, str] = field(default_factory=dict)  # tensor -> bank
     by_hand: bool = False  # also show what a deployment without a planner takes
 
 
@@ -67,7 +68,11 @@ def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Pla
     strategies |= {name: found.arena for name, found in ladder.items()}
     strategies.setdefault("row_fed", None)
     chosen = _chosen(ladder, wish)
-    found, banks = _in_banks(ladder[chosen], wish)
+    found = ladder[chosen]
+    banks: tuple[Bank, ...] = ()
+    if wish.banks:
+        pins = pinned(graph, wish.pins, [name for name, _ in wish.banks])
+        found, banks = in_banks(found, wish.banks, pins, wish.effort)
     if found.arena > _LARGEST:
         message = f"{graph.name} needs an arena of {found.arena:,} bytes, at most {_LARGEST:,} can be planned"
         raise BudgetError(message, "give the model smaller inputs")
@@ -117,22 +122,6 @@ def _placed(layout: Layout, effort: Effort, bound: int | None = None) -> Candida
     problem = replace(layout.problem(), bound=bound or 0)
     solution = place(problem, effort=effort)
     return Candidate(layout, solution, lower_bound(problem) if bound is None else bound)
-
-
-def _in_banks(found: Candidate, wish: Wish) -> tuple[Candidate, tuple[Bank, ...]]:
-    """The same blocks in the banks that were wished for."""
-    if not wish.banks:
-        return found, ()
-    names = [name for name, _ in wish.banks]
-    pins = {tensor: names.index(bank) for tensor, bank in (wish.pins or {}).items()}
-    problem = found.layout.problem(banks=tuple(size for _, size in wish.banks), pins=pins)
-    solution = place(problem, effort=wish.effort)
-    ends = [offset + item.bytes for offset, item in zip(solution.offsets, problem.items, strict=True)]
-    banks = []
-    for (name, capacity), start in zip(wish.banks, bank_starts(problem), strict=False):
-        used = max((end - start for end in ends if start < end <= start + capacity), default=0)
-        banks.append(Bank(name, start, used, capacity))
-    return replace(found, solution=solution), tuple(banks)
 
 
 __all__ = ["Calls", "Effort", "InputMode", "Placed", "Plan", "Wish", "plan", "roots_of"]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pingponnx.plan.layout import Key, Layout, Stream
 from pingponnx.plan.placement import Solution
 from pingponnx.plan.schedule import FEED, Bank, InputMode, Placed, Plan, Ring, Segment, Step
-from pingponnx.plan.simulate import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +60,15 @@ def _segment(layout: Layout, q: int, backward: bool) -> Segment:
     cut, stages = layout.cuts[q], layout.network.stages
     nodes = tuple(stage.node for stage in stages[cut.start : cut.stop] if stage.node != FEED)
     run = layout.run(q, backward)
-    return Segment(nodes, backward, _steps(layout, run.trace) if isinstance(run, Stream) else ())
+    return Segment(nodes, backward, _steps(layout, run) if isinstance(run, Stream) else ())
 
 
-def _steps(layout: Layout, trace: Trace) -> tuple[Step, ...]:
+def _steps(layout: Layout, run: Stream) -> tuple[Step, ...]:
     """The units in order, and before each the rows that move to their rings."""
-    stages, lives = layout.network.stages, layout.lives
+    stages, lives, trace = layout.network.stages, layout.lives, run.trace
     moves: dict[int, list[int]] = {}
-    for k in trace.members if trace.spare else ():
-        if lives.inner(stages[k].output, trace.start, trace.stop) and trace.ring_rows(k):
+    for k in trace.members if run.spare else ():
+        if lives.inner(stages[k].output, trace.start, trace.stop) and run.ring_rows(k):
             for event in trace.kept(k).tolist():
                 moves.setdefault(event, []).append(k)
     steps: list[Step] = []
@@ -87,7 +86,7 @@ def _rings(layout: Layout, solution: Solution, offsets: Mapping[Key, int]) -> di
         q = next(i for i, c in enumerate(layout.cuts) if c.start <= key.stage < c.stop)
         run = layout.run(q, solution.backward[q])
         assert isinstance(run, Stream)
-        rows = run.trace.ring_rows(key.stage)
+        rows = run.ring_rows(key.stage)
         ring = Ring(
             offsets.get(Key("ring", key.name, key.stage), 0),
             rows,

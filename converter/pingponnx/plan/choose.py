@@ -13,6 +13,7 @@ from pingponnx.plan.placement import Effort, lower_bound, place
 from pingponnx.plan.simulate import Streams
 from pingponnx.plan.stages import Network
 
+_LONGEST = {Effort.FAST: 20, Effort.NORMAL: 200, Effort.EXACT: 200}  # stages of a segment
 _ROUNDS = {Effort.FAST: 12, Effort.NORMAL: 60, Effort.EXACT: 60}
 
 
@@ -31,7 +32,7 @@ def singles(network: Network) -> tuple[Cut, ...]:
 
 def choose(streams: tuple[Streams, Streams], lives: Lives, effort: Effort) -> Choice:
     """The cuts of the smallest memory, of these the ones with the fewest streamed stages."""
-    costs = _bounds(streams, lives)
+    costs = _bounds(streams, lives, _LONGEST[effort])
     bound, cuts = _path(costs, lives.end)
     exact: set[Cut] = set()
     for _ in range(_ROUNDS[effort]):
@@ -46,14 +47,12 @@ def choose(streams: tuple[Streams, Streams], lives: Lives, effort: Effort) -> Ch
     return Choice(cuts, bound)
 
 
-def _bounds(streams: tuple[Streams, Streams], lives: Lives) -> dict[Cut, int]:
+def _bounds(streams: tuple[Streams, Streams], lives: Lives, longest: int) -> dict[Cut, int]:
     """Every possible segment and a bound on its memory."""
     forward, backward = streams
     costs = {cut: _single(streams, lives, cut) for cut in singles(forward.network)}
-    for spare in (False, True):
-        back = loads(backward, lives, spare=spare)
-        for (start, stop), load in loads(forward, lives, spare=spare).items():
-            costs[Cut(start, stop, spare)] = min(load, back.get((start, stop), load))
+    back = loads(backward, lives, longest)
+    costs |= {Cut(*key): min(load, back.get(key, load)) for key, load in loads(forward, lives, longest).items()}
     return costs
 
 

@@ -137,4 +137,4 @@ class _Model:
         for place, offset, alignment in zip(self._places, offsets, self._alignments, strict=True):
             self.cp_model.add_hint(place, offset // alignment)
         for direction, known in zip(self.backward, backward, strict=True):
-            self.cp_model.add_hint(direction, known)
+            self.cp_model.add_hint(direction, int(known))

@@ -60,9 +60,14 @@ class Whole:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Stages that run row by row, in one direction."""
+    """Stages that run row by row, in one direction; `spare`: new rows have a spare place."""
 
     trace: Trace
+    spare: bool
+
+    def ring_rows(self, stage: int) -> int:
+        """The rows of an inner tensor's ring."""
+        return self.trace.capacity(stage) - self.spare
 
     def distance(self, dying: str, written: Key) -> int | None:
         """See `Whole.distance`; far below zero when the input is dead before the block is first written."""
@@ -75,7 +80,7 @@ class Stream:
         row = extents[node.output].row_bytes
         end = touched * row
         if written.kind == "ring":
-            at, end = (v[touched <= trace.ring_rows(stage)] for v in (at, end))
+            at, end = (v[touched <= self.ring_rows(stage)] for v in (at, end))
         elif written.kind == "spare":
             end = np.where(touched > 0, row, 0)
         elif written.kind == "accumulator":
@@ -140,7 +145,7 @@ class Layout:
             if stop - start == 1 and stage.whole and not backward:
                 self._runs[key] = Whole(stage)
             else:
-                self._runs[key] = Stream(Trace(self.streams[backward], start, stop, spare))
+                self._runs[key] = Stream(Trace(self.streams[backward], start, stop), spare)
         return self._runs[key]
 
     @cached_property
@@ -181,7 +186,7 @@ class Layout:
         if self._inner(node.output, cut):
             row = self.network.extents[node.output].row_bytes
             runs = [self.run(q, d) for d in self.directions[q]]
-            rings = max(r.trace.ring_rows(k) for r in runs if isinstance(r, Stream))
+            rings = max(r.ring_rows(k) for r in runs if isinstance(r, Stream))
             found.append((Key("ring", node.output, k), rings * row))
             if cut.spare:
                 found.append((Key("spare", node.output, k), row))
@@ -208,7 +213,8 @@ class Layout:
             if (pair := self._pair(keys, a, b)) is not None
         ]
         items = tuple(
-            Item(size, self.alignment, pins.get(key.name)) for key, (size, _, _) in self.blocks.items()
+            Item(size, self.alignment, pins.get(key.name) if key.kind != "scratch" else None)
+            for key, (size, _, _) in self.blocks.items()
         )
         return Problem(items, tuple(pairs), self.directions, banks=banks)
 

@@ -8,7 +8,8 @@ import numpy as np
 from pingponnx.plan.simulate import Streams, Trace
 from pingponnx.plan.stages import Counts, Network
 
-Loads = Mapping[tuple[int, int], int]
+Loads = Mapping[tuple[int, int, bool], int]
+"""(start, stop, with spare rows) -> bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,15 @@ def lives_of(network: Network) -> Lives:
     return Lives(made, last | {name: end for name in network.outputs if name in made}, end)
 
 
-def loads(streams: Streams, lives: Lives, *, spare: bool) -> Loads:
-    """(start, stop) -> bytes, for all segments of at least two stages that stream in this direction."""
-    found: dict[tuple[int, int], int] = {}
+def loads(streams: Streams, lives: Lives, longest: int) -> Loads:
+    """Bytes of all segments of two to `longest` stages that stream in this direction."""
+    found: dict[tuple[int, int, bool], int] = {}
     for first, last in _stretches(streams):
         for stop in range(first + 2, last + 1):
-            trace = Trace(streams, first, stop, spare)
-            for start, load in _from_the_end(trace, lives):
+            trace = Trace(streams, max(first, stop - longest), stop)
+            for start, plain, spare in _from_the_end(trace, lives):
                 if stop - start > 1:
-                    found[start, stop] = load
+                    found[start, stop, False], found[start, stop, True] = plain, spare
     return found
 
 
@@ -66,10 +67,13 @@ def _stretches(streams: Streams) -> Iterator[tuple[int, int]]:
             start = index + 1
 
 
-def _from_the_end(trace: Trace, lives: Lives) -> Iterator[tuple[int, int]]:
-    """Every start of the trace's segments and their load; each adds one stage to the one before."""
+def _from_the_end(trace: Trace, lives: Lives) -> Iterator[tuple[int, int, int]]:
+    """Every start of the trace's segments and their loads, without and with spare rows.
+
+    Each start adds one stage to the segment before.
+    """
     network, stop = trace.streams.network, trace.stop
-    total = np.zeros(len(trace.order), np.int64)
+    total = np.zeros((2, len(trace.order)), np.int64)
     low: dict[str, Counts] = {}
     boundary: dict[str, Counts] = {}
     for start in reversed(trace.members):
@@ -87,30 +91,28 @@ def _from_the_end(trace: Trace, lives: Lives) -> Iterator[tuple[int, int]]:
             now = np.maximum(extent.rows - low[name], 0) * extent.row_bytes
             total += now - boundary.get(name, 0)
             boundary[name] = now
-        yield start, int(total.max()) + lives.through(network, start, stop)
+        plain, spare = (total.max(axis=1) + lives.through(network, start, stop)).tolist()
+        yield start, plain, spare
 
 
 def held(trace: Trace, stage: int, *, inner: bool) -> Counts:
-    """Per event the bytes that a stage's output, accumulators and scratch hold."""
-    node = trace.streams.network.stages[stage]
-    extent, at = trace.streams.network.extents[node.output], np.arange(len(trace.order))
+    """Per event the bytes that a stage's output, accumulators and scratch hold.
+
+    Two rows: without and with a spare row for what is seen by the segment only.
+    """
+    node, at = trace.streams.network.stages[stage], np.arange(len(trace.order))
     touched = trace.touched(stage)
-    if not inner:
-        rows = touched
-    else:
+    rows = np.stack([touched, touched])
+    if inner:
         first, last = trace.life(stage)
         capacity = trace.capacity(stage)
-        if trace.spare:
-            ring = np.minimum(np.searchsorted(trace.kept(stage), at, side="right"), capacity - 1)
-            rows = ring + trace.in_spare(stage)
-        else:
-            rows = np.minimum(touched, capacity)
-        rows = np.where((first <= at) & (at <= last), rows, 0)
-    total: Counts = rows * extent.row_bytes
+        ring = np.minimum(np.searchsorted(trace.kept(stage), at, side="right"), capacity - 1)
+        rows = np.stack([np.minimum(touched, capacity), ring + trace.in_spare(stage)])
+        rows[:, :first] = rows[:, last + 1 :] = 0
+    total: Counts = rows * trace.streams.network.extents[node.output].row_bytes
     if node.accumulator:
         begin, end = trace.events[stage][[0, -1]]
-        total = total + np.where((begin <= at) & (at <= end), node.accumulator, 0)
+        total[:, begin : end + 1] += node.accumulator
     if node.scratch:
-        total = total + np.where(trace.order == stage, node.scratch, 0)
+        total[:, trace.events[stage]] += node.scratch
     return total
-

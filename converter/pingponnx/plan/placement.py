@@ -30,7 +30,7 @@ from pingponnx.plan.problem import (
     windows,
 )
 
-__all__ = ["Effort", "Item", "Pair", "Problem", "Rule", "Solution", "bank_starts", "lower_bound", "place"]
+__all__ = ["Effort", "Item", "NoRoom", "Pair", "Problem", "Rule", "Solution", "bank_starts", "lower_bound", "place"]
 
 
 class Effort(StrEnum):
@@ -48,8 +48,17 @@ _SEED = 20070134  # any fixed number: the same problem always gets the same plac
 _UNPLACED = -LIMIT  # an offset so low that no rule reaches the arena from there
 
 
+class NoRoom(BudgetError):
+    """`bank` has no room for `item`, both by index."""
+
+    def __init__(self, bank: int, item: int, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.bank = bank
+        self.item = item
+
+
 def place(problem: Problem, *, effort: Effort) -> Solution:
-    """The best placement found; BudgetError when none is found that fits the banks."""
+    """The best placement found; NoRoom when none is found that fits the banks."""
     units, unit = in_units(problem)
     bound = bound_in_units(units)
     found = _search(units, bound, _VISITS[effort])
@@ -71,7 +80,9 @@ def _check_banks(problem: Problem, solution: Solution) -> None:
     bank = max(range(len(problem.banks)), key=problem.banks.__getitem__) if item.bank is None else item.bank
     beside = " beside the others" if item.bytes <= problem.banks[bank] else ""
     room = f"bank {bank} of {problem.banks[bank]} bytes has no room"
-    raise BudgetError(
+    raise NoRoom(
+        bank,
+        index,
         f"{room} for block {index} of {item.bytes} bytes{beside}",
         "give the bank more bytes, pin fewer blocks to it, or add a bank",
     )

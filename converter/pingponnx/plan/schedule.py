@@ -6,6 +6,7 @@ This is what the emitter spells in C and what the verifier replays.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 FEED = -1
 """The `node` of a step that takes one row of the network's input from the caller."""
@@ -85,7 +86,7 @@ class Plan:
 
     `offsets` has every tensor that exists as a whole in the arena, by name (aliases too); `rings` the
     others, by the name of the tensor whose bytes they are. With several banks an offset counts through
-    all banks in order; no block crosses a border.
+    what is used of each, in order; no block crosses a border.
     """
 
     arena: int
@@ -105,3 +106,17 @@ class Plan:
     def proven(self) -> bool:
         """True when no placement of the same schedule can be smaller."""
         return self.arena == self.lower_bound
+
+    def bank_of(self, offset: int) -> Bank | None:
+        """The bank that a byte of the arena lies in; None without banks."""
+        return next((b for b in reversed(self.banks) if b.bytes and b.start <= offset), None)
+
+    def row(self) -> dict[str, Any]:
+        """What a report says of it."""
+        return {
+            "strategy": self.strategy,
+            "arena": self.arena,
+            "lower_bound": self.lower_bound,
+            "strategies": dict(self.strategies),
+            "input_mode": str(self.input_mode),
+        }

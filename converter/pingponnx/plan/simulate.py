@@ -28,6 +28,8 @@ class Streams:
     network: Network
     backward: bool
     reads: tuple[tuple[Read, ...], ...] = field(init=False)
+    ends: Mapping[int, Counts] = field(init=False, repr=False)  # a read's low rows, and NEVER at the end
+    starts: tuple[tuple[Counts, Counts], ...] = field(init=False, repr=False)  # touched, complete; from 0
     _orders: dict[tuple[int, int], Counts] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -37,6 +39,10 @@ class Streams:
             for stage in self.network.stages
         ]
         object.__setattr__(self, "reads", tuple(reads))
+        ends = {id(read): np.append(read.low, NEVER) for stage in reads for read in stage}
+        object.__setattr__(self, "ends", ends)
+        starts = [tuple(np.append(0, c) for c in (s.touched, s.complete)) for s in self.network.stages]
+        object.__setattr__(self, "starts", tuple(starts))
 
     def order(self, start: int, stop: int) -> Counts:
         """The stage of every event when the streaming stages from `start` to `stop` run together.
@@ -97,14 +103,13 @@ def _remembered(method: Callable[..., T]) -> Callable[..., T]:
 class Trace:
     """The stages [start, stop) of a streaming run, event by event.
 
-    `spare`: rings keep one row less than is needed at once; rows are made in a spare place that other
-    tensors use too, and move to the ring as soon as there is a free slot.
+    Rings have as many rows as are needed at once, or one less: then rows are made in a spare place that
+    other tensors use too, and move to the ring as soon as there is a free slot.
     """
 
     streams: Streams
     start: int
     stop: int
-    spare: bool
     memory: dict[tuple[Any, ...], Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -118,16 +123,14 @@ class Trace:
     @cached_property
     def _before(self) -> Mapping[int, Counts]:
         """Per stage, how many units it has done before each event."""
-        found = {}
-        for k in self.members:
-            own = self.order == k
-            found[k] = np.cumsum(own) - own
-        return found
+        return {k: np.searchsorted(at, np.arange(len(self.order))) for k, at in self.events.items()}
 
     @cached_property
     def events(self) -> Mapping[int, Counts]:
         """Per stage, the events at which it works."""
-        return {k: np.flatnonzero(self.order == k) for k in self.members}
+        by_stage = np.argsort(self.order, kind="stable")
+        ends = np.searchsorted(self.order[by_stage], [*self.members, self.stop])
+        return {k: by_stage[a:b] for k, a, b in zip(self.members, ends, ends[1:], strict=False)}
 
     @cached_property
     def readers(self) -> Mapping[str, list[tuple[int, Read]]]:
@@ -155,20 +158,19 @@ class Trace:
         units = self._before[stage]
         if not during and self.streams.network.stages[stage].elementwise and not self.streams.backward:
             units = units + (self.order == stage)
-        result: Counts = np.append(read.low, NEVER)[units]
+        result: Counts = self.streams.ends[id(read)][units]
         return result
 
     @_remembered
     def touched(self, stage: int) -> Counts:
         """Per event how many rows of a stage's output have been written to, that event's unit included."""
-        counts = np.append(0, self.streams.network.stages[stage].touched)
+        counts = self.streams.starts[stage][0]
         result: Counts = counts[self._before[stage] + (self.order == stage)]
         return result
 
     def finished(self, stage: int) -> Counts:
         """Per event how many rows of a stage's output are complete before it."""
-        counts = np.append(0, self.streams.network.stages[stage].complete)
-        result: Counts = counts[self._before[stage]]
+        result: Counts = self.streams.starts[stage][1][self._before[stage]]
         return result
 
     @_remembered
@@ -185,10 +187,6 @@ class Trace:
         last = max(int(self.events[k][-1]) for k, _ in self.readers[tensor])
         written = self.events[stage][np.argmax(self.streams.network.stages[stage].touched > 0)]
         return int(written), last
-
-    def ring_rows(self, stage: int) -> int:
-        """The rows of an inner tensor's ring."""
-        return self.capacity(stage) - self.spare
 
     @_remembered
     def kept(self, stage: int) -> Counts:

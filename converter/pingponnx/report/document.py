@@ -7,7 +7,16 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from pingponnx.report.tables import fallbacks, frame, function_rows, ledger_rows, node_rows, summary_rows
+from pingponnx.report.tables import (
+    fallbacks,
+    frame,
+    function_rows,
+    hot_rows,
+    ledger_rows,
+    node_rows,
+    plan_rows,
+    summary_rows,
+)
 
 SCHEMA = 1
 _TEXT = {
@@ -21,6 +30,9 @@ _TEXT = {
     "function",
     "memory",
     "owner",
+    "strategy",
+    "hot table of node",
+    "role",
 } | {
     "what",
     "same bytes",
@@ -53,7 +65,8 @@ def _markdown(content: Mapping[str, Any]) -> str:
     parts += ["RAM and flash in bytes; instructions are exact. " + cycle_note(content["measurements"]), ""]
     parts += [_versions(content["tool"]), ""]
     for row in content["measurements"]:
-        parts += [f"## {_title(row)}", "", _table(node_rows(row)), ""]
+        parts += [f"## {_title(row)}", "", _table(node_rows(row)), "", _table(plan_rows(row)), ""]
+        parts += [_table(hot_rows(row)), ""] if hot_rows(row) else []
         parts += [f"- {_cell(node)} runs our plain kernel: {_cell(why)}" for node, why in fallbacks(row)]
         parts += [""] if row["fallbacks"] else []
     return "\n".join(parts)
@@ -102,7 +115,8 @@ def cycle_note(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _tables(row: Mapping[str, Any]) -> list[list[dict[str, str]]]:
-    return [t for t in (node_rows(row), function_rows(row), ledger_rows(row)) if t]
+    makers = (node_rows, plan_rows, hot_rows, function_rows, ledger_rows)
+    return [table for table in (make(row) for make in makers) if table]
 
 
 def _html(content: Mapping[str, Any]) -> str:

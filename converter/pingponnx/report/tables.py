@@ -147,6 +147,39 @@ def ledger_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def share(size: int | None, whole: int) -> str:
+    """Per cent, or a dash for what does not exist."""
+    return "-" if size is None else f"{100 * size / max(whole, 1):.1f} %"
+
+
+def plan_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The arena of one measurement by strategy, and the bytes that the used kind of schedule cannot undercut."""
+    plan = row["plan"]
+    sizes = {**plan["strategies"], "lower bound": plan["lower_bound"]}
+    return [
+        {
+            "strategy": f"{name} (used)" if name == plan["strategy"] else name,
+            "arena": "-" if size is None else _number(size),
+            "of ping_pong": share(size, plan["strategies"]["ping_pong"]),
+        }
+        for name, size in sizes.items()
+    ]
+
+
+def hot_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The constants that are kept in RAM, and how often a run reads each of their bytes (estimated)."""
+    hot = row["hot_weights"]
+    return [
+        {
+            "hot table of node": short(t["node"]),
+            "role": t["role"],
+            "bytes": _number(t["bytes"]),
+            "reads": f"{t['reads']:,.0f}",
+        }
+        for t in (hot["tables"] if hot else [])
+    ]
+
+
 def node_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
     """What each node of one measurement costs."""
     return [

@@ -1,0 +1,45 @@
+"""Kernels for what a core can do: candidates beside an operator's plain ones, each in a module that is found by itself.
+
+A module says with `@kernels_for(Operator)` for which operators its function offers calls. It offers one only
+where its result is provably the reference's, for the layer's real weights, and predicts its cycles.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+from pingponnx.calls import Call
+from pingponnx.ops import Operator, Site
+from pingponnx.targets import Target
+
+Offer = Callable[[Any, Site, Target], Iterable[Call]]
+
+_OFFERS: dict[type[Operator], list[Offer]] = {}
+
+
+def kernels_for(*operators: type[Operator]) -> Callable[[Offer], Offer]:
+    """Decorator: the function gives calls for a node of one of these operators, or none."""
+
+    def register(offer: Offer) -> Offer:
+        for operator in operators:
+            _OFFERS.setdefault(operator, []).append(offer)
+        return offer
+
+    return register
+
+
+@cache
+def _modules() -> tuple[str, ...]:
+    names = sorted(info.name for info in pkgutil.iter_modules(__path__))
+    for name in names:
+        importlib.import_module(f"{__name__}.{name}")
+    return tuple(names)
+
+
+def candidates(op: Operator, site: Site, target: Target) -> list[Call]:
+    """All our calls for a node on a target, the plain one first."""
+    _modules()
+    offered = (call for offer in _OFFERS.get(type(op), ()) for call in offer(op, site, target))
+    return [*op.kernels(site), *offered]
