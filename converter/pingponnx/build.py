@@ -2,7 +2,6 @@
 
 import functools
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pingponnx._paths import runtime_c
+from pingponnx.entry import Entry, harness_model
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.memory_map import MemoryMap, parse_map
 from pingponnx.targets import ICOUNT_SHIFT, Board, Memory, Target
@@ -49,21 +49,6 @@ _HARNESS_FLAGS = (
     *_SECTIONS,
 )
 _SANITIZE = ("-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """How a generated model is called: inputs and outputs are (offset, bytes) in its arena."""
-
-    prefix: str
-    inputs: tuple[tuple[int, int], ...]
-    outputs: tuple[tuple[int, int], ...]
-    nodes: int
-
-    def __post_init__(self) -> None:
-        if not _IDENTIFIER.fullmatch(self.prefix):
-            raise Error(f"the prefix {self.prefix!r} is not a C identifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,37 +292,12 @@ def _write_files(folder: Path, sources: Mapping[str, str], entry: Entry, target:
             raise Error(f"the source {name!r} is not a plain file name")
     for child in ("model", "port"):
         (folder / child).mkdir(parents=True, exist_ok=True)
-    files = {**sources, "port/harness_model.h": _harness_model(entry)}
+    files = {**sources, "port/harness_model.h": harness_model(entry)}
     if target.board is not None:
         template = (_port() / "target.ld.in").read_text(encoding="utf-8")
         files["target.ld"] = template.replace("@MEMORY@", _memory_regions(target.board))
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def _harness_model(entry: Entry) -> str:
-    """The header through which the harness knows the model."""
-    arena = f"{entry.prefix}_arena"
-
-    def table(name: str, blocks: Sequence[tuple[int, int]]) -> list[str]:
-        rows = [f"    {{{offset}u, {size}u}}," for offset, size in blocks or [(0, 0)]]
-        checks = [
-            f'_Static_assert({offset}u + {size}u <= sizeof({arena}), "leaves the arena");'
-            for offset, size in blocks
-        ]
-        return [f"static const struct {{ uint32_t offset, bytes; }} {name}[] = {{", *rows, "};", *checks]
-
-    lines = [
-        "/* Written by pingponnx for harness.c. */",
-        f'#include "{entry.prefix}.h"',
-        "#include <stdint.h>",
-        f"#define PINGPONNX_ARENA {arena}",
-        f"#define PINGPONNX_RUN {entry.prefix}_run",
-        f"#define PINGPONNX_NODES {max(entry.nodes, 1)}u",
-        *table("pingponnx_inputs", entry.inputs),
-        *table("pingponnx_outputs", entry.outputs),
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _memory_regions(board: Board) -> str:

@@ -154,9 +154,9 @@ class Rows:
     Every output row takes `units` units, executed one after the other, in ascending order in a forward
     loop and in descending order in a backward one. Part q of output row r reads, of each input named in
     `windows`, the window at index r * step + q, and may write the output row from its first unit on;
-    with accumulators it writes these instead, and the output row in its last unit only. Within a unit it may read
-    and write in any order, except that an `elementwise` one reads each value before it writes the
-    same place of the output row, in ascending order.
+    with accumulators it writes these instead, and the output row in its last unit only. Within a unit
+    it may read and write in any order, except that an `elementwise` one reads each value before it
+    writes the same place of the output row, in ascending order.
 
     In `arguments`, Input(i) of a window with extent 1 (and each pointer of Inputs) is a pointer to the
     row, NULL for padding, Output() to the output row; inputs that are not in `windows` are constants.

@@ -83,9 +83,7 @@ def _tables(graph: Graph, node: Node, call: Call, *, by_rows: bool) -> Iterator[
                 yield f"input{index}", data
 
 
-def _read_bytes(
-    role: str, data: Array, call: Call, outputs: int, tables: Sequence[tuple[str, Array]]
-) -> int:
+def _read_bytes(role: str, data: Array, call: Call, outputs: int, tables: Sequence[tuple[str, Array]]) -> int:
     """A layer's weights meet every input that they are multiplied by; other tables serve each output once."""
     if role.startswith("input") and call.macs:
         return call.macs * data.itemsize

@@ -155,7 +155,7 @@ def profile(
         raise Error("the host cannot be profiled", "use a target with a board")
     if not samples:
         raise Error("profiling needs a sample")
-    symbols, prefix, nodes = _symbols(firmware), firmware.entry.prefix, firmware.entry.nodes
+    symbols, nodes = _symbols(firmware), firmware.entry.nodes
     arguments = [
         f"file={str(plugin()).replace(',', ',,')}",
         "out=report",
@@ -188,7 +188,7 @@ def _addresses(symbols: Mapping[str, int], board: Board, memory: bool) -> Iterat
 
 
 def _spans(firmware: Firmware, symbols: Mapping[str, int]) -> Iterator[str]:
-    """Start, end and region of the model's code by address; what has no known line stays with what ran before.
+    """Start, end and region of the model's code, by address; without a line it stays with what ran before.
 
     Streamed nodes have functions of their own, and so have the loops around them; elsewhere a line tells
     the node.

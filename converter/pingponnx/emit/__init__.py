@@ -116,9 +116,7 @@ def _headers(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _part(
-    index: int, segment: Segment, graph: Graph, calls: Calls, streams: Streams
-) -> dict[str, Any]:
+def _part(index: int, segment: Segment, graph: Graph, calls: Calls, streams: Streams) -> dict[str, Any]:
     """What the templates need to write a segment: whole calls, or functions that stream rows."""
     titles = [
         {"index": n, "title": comment(f"{type(graph.nodes[n].op).__name__} {graph.nodes[n].name}")}
@@ -182,7 +180,11 @@ def _place(memory: Plan, name: str, kind: str) -> dict[str, Any]:
         return {"offset": None, "base": ""}
     offset = memory.offsets[name]
     bank = memory.bank_of(offset)
-    return {"offset": offset - bank.start, "base": f"{bank.name}->bytes"} if bank else {"offset": offset, "base": "bytes"}
+    return (
+        {"offset": offset - bank.start, "base": f"{bank.name}->bytes"}
+        if bank
+        else {"offset": offset, "base": "bytes"}
+    )
 
 
 __all__ = ["Settings", "emit", "prefix_of"]

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from pingponnx import __version__
-from pingponnx.calls import Call
 from pingponnx.emit.settings import Settings
 from pingponnx.ir import Graph
 from pingponnx.plan import Calls, Plan

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pingponnx.calls import ALL_ROWS, Call, RowPointers, Rows, RowWindow
+from pingponnx.calls import Call, RowPointers, Rows, RowWindow
 from pingponnx.emit.fold import Loop, Program, fold, leaves
-from pingponnx.emit.places import Places, product
+from pingponnx.emit.numbers import Numbers
+from pingponnx.emit.places import Places
 from pingponnx.emit.writer import Unit, Writer
 from pingponnx.ir import Node
-from pingponnx.names import comment
 from pingponnx.plan.schedule import FEED, InputMode, Segment, Step
 from pingponnx.plan.stages import Extent
 
@@ -122,7 +122,7 @@ class Streams:
         places, node, call = self.places, self.places.graph.nodes[number], self.calls[number]
         assert call is not None and call.rows is not None
         rows, output = call.rows, node.outputs[0]
-        numbers = _Numbers.of(rows, places.extent(output), self._sources(node, rows), segment.backward)
+        numbers = Numbers.of(rows, places.extent(output), self._sources(node, rows), segment.backward)
         inputs: dict[int, str] = {}
         lines: list[str] = []
         for index, window in rows.windows.items():
@@ -153,7 +153,7 @@ class Streams:
         return [self.places.extent(node.inputs[i]) for i in rows.windows]
 
     def _input_rows(
-        self, index: int, window: RowWindow, node: Node, numbers: "_Numbers", inputs: dict[int, str]
+        self, index: int, window: RowWindow, node: Node, numbers: Numbers, inputs: dict[int, str]
     ) -> list[str]:
         """A pointer to the row of a window, or an array of pointers where the kernel wants one."""
         name = node.inputs[index]
@@ -191,92 +191,6 @@ class Streams:
         return next(makers, FEED)
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    """C expressions of what a unit's number means; the counter is the unit's in the order of execution."""
-
-    rows: Rows
-    units: int
-    output_rows: int  # of a sample
-    samples: int
-    backward: bool
-
-    @classmethod
-    def of(cls, rows: Rows, output: Extent, sources: Sequence[Extent], backward: bool) -> "_Numbers":
-        if rows.units != ALL_ROWS:
-            return cls(rows, rows.units, output.rows // output.samples, output.samples, backward)
-        samples = sources[0].samples if output.rows == sources[0].samples else 1
-        return cls(rows, sources[0].rows // samples, 1, samples, backward)
-
-    @property
-    def total(self) -> int:
-        return self.units * self.output_rows * self.samples
-
-    @property
-    def row(self) -> str:
-        """The output row over all samples."""
-        return "0" if self.output_rows * self.samples == 1 else "y" if self.samples == 1 else "row"
-
-    @property
-    def output_row(self) -> str:
-        return "0" if self.output_rows == 1 else "y"
-
-    @property
-    def part(self) -> str:
-        return "0" if self.units == 1 else "part"
-
-    @property
-    def sample(self) -> str:
-        return "row" if self.output_rows == 1 else "n"
-
-    @property
-    def first(self) -> str:
-        return self._edge(first=not self.backward)
-
-    @property
-    def last(self) -> str:
-        return self._edge(first=self.backward)
-
-    def _edge(self, *, first: bool) -> str:
-        if self.units == 1:
-            return "1"
-        return "part == 0" if first else f"part == {self.units - 1}"
-
-    def window(self, window: RowWindow, height: int) -> tuple[str, bool]:
-        """The first row of a window, and whether some of its rows may be padding."""
-        if self.rows.units == ALL_ROWS:
-            return self.part, False
-        scale = self.rows.step * window.stride
-        terms = [product("y", scale)] if self.output_rows > 1 else []
-        terms += [product("part", window.stride)] if self.units > 1 else []
-        text = " + ".join(terms) or "0"
-        if window.pad:
-            text = f"{text} - {window.pad}" if window.pad > 0 else f"{text} + {-window.pad}"
-        last = ((self.output_rows - 1) * self.rows.step + self.units - 1) * window.stride - window.pad
-        return text, window.pad > 0 or last + window.extent > height
-
-    def declarations(self, text: str, counter: str) -> list[str]:
-        """The variables that the text uses, made of the counter."""
-        steps = [("unit", f"{self.total - 1} - {counter}" if self.backward else counter)]
-        over_all = "unit" if self.units == 1 else f"unit / {self.units}"
-        steps += [("part", f"unit % {self.units}")]
-        if self.samples > 1:
-            steps += [("row", over_all), ("n", f"row / {self.output_rows}"), ("y", f"row % {self.output_rows}")]
-        else:
-            steps += [("y", over_all)]
-        needed: list[str] = []
-        for name, value in reversed(steps):
-            if re.search(rf"\b{name}\b", text):
-                needed.insert(0, f"const int32_t {name} = {value};")
-                text += value
-        if not needed:
-            return [f"++{counter.removesuffix('++')};"]
-        if needed[:2] == [f"const int32_t unit = {steps[0][1]};", "const int32_t y = unit;"]:
-            needed[:2] = [f"const int32_t y = {steps[0][1]};"]
-            return needed if not re.search(r"\bunit\b", text.replace("unit", "", 1)) else needed
-        return needed
-
-
 def _counter(step: Step) -> str:
     what = "INPUT" if step.node == FEED else str(step.node)
     return f"{'KEPT' if step.keep else 'MADE'}_{what}"
@@ -291,7 +205,7 @@ def _arguments(parameters: Sequence[tuple[str, str]]) -> str:
     return ", ".join(name for _, name in parameters)
 
 
-def _lines(program: Program, calls: Mapping[Step, str], depth: int = 0) -> "list[str]":
+def _lines(program: Program, calls: Mapping[Step, str], depth: int = 0) -> list[str]:
     """The steps as nested C loops."""
     pad, lines = _INDENT * depth, []
     for item in program:
@@ -304,8 +218,3 @@ def _lines(program: Program, calls: Mapping[Step, str], depth: int = 0) -> "list
             assert isinstance(item, Step)
             lines.append(f"{pad}{calls[item]};")
     return lines
-
-
-def title(index: int, node: Node) -> str:
-    """What a comment says about a node."""
-    return comment(f"{type(node.op).__name__} {node.name}")

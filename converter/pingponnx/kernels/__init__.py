@@ -1,4 +1,4 @@
-"""Kernels for what a core can do: candidates beside an operator's plain ones, each in a module that is found by itself.
+"""Kernels for what a core can do, beside an operator's plain ones; their modules are found by themselves.
 
 A module says with `@kernels_for(Operator)` for which operators its function offers calls. It offers one only
 where its result is provably the reference's, for the layer's real weights, and predicts its cycles.

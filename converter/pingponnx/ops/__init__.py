@@ -207,7 +207,7 @@ def registry() -> Mapping[str, type[Operator]]:
 
 
 def fallback(call: Call, reason: str) -> Call:
-    """The same call, marked as a fallback of the CMSIS-NN variant, which runs layer by layer as CMSIS-NN does."""
+    """The same call as a fallback of the CMSIS-NN variant, which runs layer by layer as CMSIS-NN does."""
     return replace(call, fallback=reason, rows=None)
 
 

@@ -1,4 +1,4 @@
-"""Memory planning: where everything lies in the one arena, in which steps the network runs, and why that is small.
+"""Memory planning: where everything lies in the one arena, and in which steps the network runs.
 
 `plan` climbs a ladder of strategies on the same network, takes the smallest that is wished for, and proves
 it with `replay`, which shares no code with the planner.
@@ -47,7 +47,7 @@ _LAYER_BY_LAYER: dict[str, tuple[Callable[[int], bool], bool]] = {
 }
 
 
-def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Plan:  # noqa: B008 - frozen
+def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Plan:
     """Place everything; `unfused` is the same network before max-pools were fused, for the comparison.
 
     Sizes count network input (unless it is external or fed), output and kernel scratch. Raises

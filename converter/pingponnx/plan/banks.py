@@ -33,7 +33,9 @@ def in_banks(
         key, size = list(found.layout.blocks)[full.item], problem.items[full.item].bytes
         name, capacity = banks[full.bank]
         beside = " beside the others" if size <= capacity else ""
-        message = f"bank {name} of {capacity:,} bytes has no room for {key.kind} {key.name!r} of {size:,} bytes"
+        message = (
+            f"bank {name} of {capacity:,} bytes has no room for {key.kind} {key.name!r} of {size:,} bytes"
+        )
         raise BudgetError(f"{message}{beside}", full.hint) from None
     starts = bank_starts(problem)[:-1]
     homes = [max(i for i, start in enumerate(starts) if start <= offset) for offset in solution.offsets]
@@ -51,7 +53,9 @@ def in_banks(
 def pinned(graph: Graph, wanted: Mapping[str, str], banks: Sequence[str]) -> dict[str, int]:
     """Tensors to pin, called as in the ONNX file or as here, by the tensors whose bytes they are."""
     roots = roots_of(graph)
-    names = {name.partition("@")[0]: name for name in roots}  # what a pass made of a tensor is called tensor@pass
+    names = {
+        name.partition("@")[0]: name for name in roots
+    }  # what a pass made of a tensor is called tensor@pass
     names |= {port.name: name for name, port in graph.ports.items()} | {name: name for name in roots}
     found: dict[str, int] = {}
     for tensor, bank in wanted.items():

@@ -52,7 +52,9 @@ def _bounds(streams: tuple[Streams, Streams], lives: Lives, longest: int) -> dic
     forward, backward = streams
     costs = {cut: _single(streams, lives, cut) for cut in singles(forward.network)}
     back = loads(backward, lives, longest)
-    costs |= {Cut(*key): min(load, back.get(key, load)) for key, load in loads(forward, lives, longest).items()}
+    costs |= {
+        Cut(*key): min(load, back.get(key, load)) for key, load in loads(forward, lives, longest).items()
+    }
     return costs
 
 
@@ -79,8 +81,8 @@ def _path(costs: Mapping[Cut, int], end: int) -> tuple[int, tuple[Cut, ...]]:
                 effort[stop], before[stop] = total, cut
     cuts: list[Cut] = []
     while end:
-        cut = before[end]
-        assert cut is not None
-        cuts.append(cut)
-        end = cut.start
+        last = before[end]
+        assert last is not None
+        cuts.append(last)
+        end = last.start
     return peak[-1], tuple(reversed(cuts))

@@ -207,10 +207,7 @@ class Layout:
         """
         keys = list(self.blocks)
         pairs = [
-            pair
-            for b in range(len(keys))
-            for a in range(b)
-            if (pair := self._pair(keys, a, b)) is not None
+            pair for b in range(len(keys)) for a in range(b) if (pair := self._pair(keys, a, b)) is not None
         ]
         items = tuple(
             Item(size, self.alignment, pins.get(key.name) if key.kind != "scratch" else None)

@@ -88,8 +88,10 @@ def _from_the_end(trace: Trace, lives: Lives) -> Iterator[tuple[int, int, int]]:
             needed = trace.lowest_of(start, read)
             low[name] = np.minimum(low[name], needed) if name in low else needed
             extent = network.extents[name]
-            now = np.maximum(extent.rows - low[name], 0) * extent.row_bytes
-            total += now - boundary.get(name, 0)
+            now: Counts = np.maximum(extent.rows - low[name], 0) * extent.row_bytes
+            total += now
+            if name in boundary:
+                total -= boundary[name]
             boundary[name] = now
         plain, spare = (total.max(axis=1) + lives.through(network, start, stop)).tolist()
         yield start, plain, spare
@@ -109,7 +111,7 @@ def held(trace: Trace, stage: int, *, inner: bool) -> Counts:
         ring = np.minimum(np.searchsorted(trace.kept(stage), at, side="right"), capacity - 1)
         rows = np.stack([np.minimum(touched, capacity), ring + trace.in_spare(stage)])
         rows[:, :first] = rows[:, last + 1 :] = 0
-    total: Counts = rows * trace.streams.network.extents[node.output].row_bytes
+    total: Counts = rows.astype(np.int64) * trace.streams.network.extents[node.output].row_bytes
     if node.accumulator:
         begin, end = trace.events[stage][[0, -1]]
         total[:, begin : end + 1] += node.accumulator

@@ -1,4 +1,4 @@
-"""What the same network takes without a planner: the paper's rows, and buffers that everybody writes by hand."""
+"""What the same network takes without a planner: the paper's rows, and buffers written by hand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -30,7 +30,18 @@ from pingponnx.plan.problem import (
     windows,
 )
 
-__all__ = ["Effort", "Item", "NoRoom", "Pair", "Problem", "Rule", "Solution", "bank_starts", "lower_bound", "place"]
+__all__ = [
+    "Effort",
+    "Item",
+    "NoRoom",
+    "Pair",
+    "Problem",
+    "Rule",
+    "Solution",
+    "bank_starts",
+    "lower_bound",
+    "place",
+]
 
 
 class Effort(StrEnum):

@@ -64,8 +64,9 @@ def _demanded(stages: Sequence[Stage], reads: Sequence[Sequence[Read]], start: i
     """Depth-first demand without recursion, for chains may be long."""
     producer = {stages[k].output: k for k in range(start, stop)}
     complete = [stages[k].complete.tolist() for k in range(stop)]
-    needs = [[(producer.get(r.tensor), r.high.tolist()) for r in reads[k]] for k in range(stop)]
-    needs = [[(p, high) for p, high in row if p is not None] for row in needs]
+    needs = [
+        [(producer[r.tensor], r.high.tolist()) for r in reads[k] if r.tensor in producer] for k in range(stop)
+    ]
     done = [0] * stop
     order: list[int] = []
     for last in range(stop - 1, start - 1, -1):

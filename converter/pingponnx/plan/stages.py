@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pingponnx.calls import ALL_ROWS, Call, RowWindow, Rows
+from pingponnx.calls import ALL_ROWS, Call, Rows, RowWindow
 from pingponnx.errors import Unsupported, UnsupportedError
 from pingponnx.ir import Graph, Tensor
 from pingponnx.plan.schedule import FEED, InputMode
@@ -153,7 +153,7 @@ def unfeedable(graph: Graph, calls: Sequence[Call | None]) -> UnsupportedError |
 
 
 def extents_of(graph: Graph) -> dict[str, Extent]:
-    """The rows of every root; an input has those of its alias with the most rows, e.g. n h w 1 for n 1 h w."""
+    """The rows of every root; an input has those of its alias with most, e.g. n h w 1 for n 1 h w."""
     roots = roots_of(graph)
     found = {root: extent_of(graph.tensors[root]) for root in roots.values()}
     for name, root in roots.items():

@@ -1,6 +1,6 @@
 """What the `plan` command says: the ladder of strategies, the certificate, the segments and the blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +18,7 @@ def plan_result(conversion: Conversion) -> dict[str, Any]:
         {
             "nodes": [graph.nodes[k].name for k in segment.nodes],
             "backward": segment.backward,
-            "streamed": bool(segment.steps),
+            "streamed": streamed(segment),
             "steps": len(segment.steps),
             "bytes": held(plan, segment),
         }
@@ -54,19 +54,24 @@ def plan_lines(conversion: Conversion) -> list[str]:
     return lines
 
 
-def certificate(plan: Plan) -> str:
+def certificate(plan: Plan, number: Callable[[int], str] = str) -> str:
     """How large the arena is, and how much smaller it could be at most."""
-    found = f"arena {plan.arena} bytes, lower bound {plan.lower_bound}"
+    found = f"arena {number(plan.arena)} bytes, lower bound {number(plan.lower_bound)}"
     gap = plan.arena - plan.lower_bound
     if plan.proven:
         return f"{found}, proven: no schedule of this kind needs less"
-    return f"{found}, gap {gap} ({100 * gap / max(plan.lower_bound, 1):.1f} %)"
+    return f"{found}, gap {number(gap)} ({100 * gap / max(plan.lower_bound, 1):.1f} %)"
 
 
 def members(segment: Segment) -> tuple[int, ...]:
     """The nodes of a segment, and FEED before them when it takes the rows of the input."""
     feeds = any(step.node == FEED for step in segment.steps)
     return (FEED, *segment.nodes) if feeds else segment.nodes
+
+
+def streamed(segment: Segment) -> bool:
+    """True when nodes take turns; a single one may run row by row too, to run backward."""
+    return len(members(segment)) > 1
 
 
 def held(plan: Plan, segment: Segment) -> int:
@@ -92,9 +97,9 @@ def _segment_lines(graph: Graph, plan: Plan, segment: Segment) -> Iterator[str]:
     nodes, roots = members(segment), roots_of(graph)
     span = str(nodes[0]) if len(nodes) == 1 else f"{nodes[0]}..{nodes[-1]}"
     direction = "backward" if segment.backward else "forward"
-    way = f"streamed in {len(segment.steps)} steps" if segment.steps else "layer by layer"
+    way = f"streamed in {len(segment.steps)} steps" if streamed(segment) else "layer by layer"
     yield f"  {span:>8}  {direction:<8} {held(plan, segment):>8}  {way}"
-    for k in nodes if segment.steps else ():
+    for k in nodes if streamed(segment) else ():
         operator = "input rows" if k == FEED else type(graph.nodes[k].op).__name__
         name = graph.inputs[0] if k == FEED else graph.nodes[k].outputs[0]
         ring = plan.rings.get(roots[name])

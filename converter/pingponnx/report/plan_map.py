@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from pingponnx.ir import Graph
 from pingponnx.plan import Placed, Plan, roots_of
 from pingponnx.plan.schedule import FEED, Segment
-from pingponnx.report.memory_plan import certificate, describe_ring, held, members
+from pingponnx.report.memory_plan import certificate, describe_ring, held, members, streamed
 from pingponnx.terminal import plain
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 20, 104, 92  # around the plot
@@ -55,6 +55,14 @@ class _Box:
     def height(self) -> float:
         return self.bottom - self.top
 
+    def meets(self, other: "_Box") -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
+
     @property
     def path(self) -> str:
         return f"M{_n(self.left)} {_n(self.top)}H{_n(self.right)}V{_n(self.bottom)}H{_n(self.left)}Z"
@@ -66,6 +74,7 @@ class _Map:
         ran = {k for segment in plan.segments for k in members(segment)}
         ends = {end for block in plan.blocks for end in (block.first, block.last)}
         self.columns = sorted(ran | ends)  # an alias such as Reshape costs nothing and has no column
+        self.captions: list[_Box] = []
         low, high = _COLUMN
         self.step = max(low, min(high, _WIDTH / len(self.columns)))
         self.right = _LEFT + self.step * len(self.columns)
@@ -130,14 +139,16 @@ class _Map:
     # -- the parts --------------------------------------------------------------------------------
 
     def _write(self, parent: Element, x: float, y: float, text: str, css: str = "", **more: str) -> None:
-        css = {"class": css} if css else {}
-        SubElement(parent, "text", {"x": _n(x), "y": _n(y), **css, **more}).text = plain(text)
+        look = {"class": css} if css else {}
+        SubElement(parent, "text", {"x": _n(x), "y": _n(y), **look, **more}).text = plain(text)
 
     def _header(self) -> None:
         plan = self.plan
         peak = max(held(plan, segment) for segment in plan.segments)
         self._write(self.svg, _LEFT, 26, f"{self.graph.name}: {plan.arena:,} bytes, {plan.strategy}", "title")
-        self._write(self.svg, _LEFT, 45, f"{certificate(plan)}; at the peak {peak:,} bytes are in use")
+        self._write(
+            self.svg, _LEFT, 45, f"{certificate(plan, _commas)}; at the peak {peak:,} bytes are in use"
+        )
 
     def _legend(self) -> None:
         x = float(_LEFT)
@@ -182,7 +193,7 @@ class _Map:
 
     @property
     def _streamed(self) -> list[Segment]:
-        return [segment for segment in self.plan.segments if segment.steps]
+        return [segment for segment in self.plan.segments if streamed(segment)]
 
     def _segments(self) -> None:
         """A strip above the plot: which nodes run together, in which direction, and where the peak is."""
@@ -190,10 +201,9 @@ class _Map:
         for segment in self.plan.segments:
             nodes, size = members(segment), held(self.plan, segment)
             box = _Box(self._x(nodes[0]) + 1, _TOP - 24, self._x(nodes[-1]) + self.step - 1, _TOP - 8)
-            css = " ".join(["segment", *["streamed"] * bool(segment.steps), *["peak"] * (size == peak)])
-            group = SubElement(self.svg, "g", {"class": css})
+            group = SubElement(self.svg, "g", {"class": "segment peak" if size == peak else "segment"})
             direction = "backward" if segment.backward else "forward"
-            steps = f"streamed in {len(segment.steps)} steps" if segment.steps else "layer by layer"
+            steps = f"streamed in {len(segment.steps)} steps" if streamed(segment) else "layer by layer"
             SubElement(group, "title").text = f"{steps}, {direction}, {size:,} bytes held"
             SubElement(group, "path", d=box.path)
             arrow = "←" if segment.backward else "→"
@@ -228,8 +238,7 @@ class _Map:
             lines = (self._y(block.offset + row * ring.row_bytes) for row in range(1, ring.rows))
             path = "".join(f"M{_n(box.left)} {_n(y)}H{_n(box.right)}" for y in lines)
             SubElement(group, "path", {"class": "row", "d": path})
-        for y, text in self._caption(block, first, box):
-            self._write(group, (box.left + box.right) / 2, y, text, "middle label")
+        self._caption(group, block, first, box)
 
     def _description(self, block: Placed) -> Iterator[str]:
         yield f"{block.kind} {block.name}" if block.kind != "scratch" else "scratch"
@@ -239,20 +248,24 @@ class _Map:
         if block.kind in ("ring", "spare") and block.name in self.plan.rings:
             yield describe_ring(self.plan.rings[block.name])
 
-    def _caption(self, block: Placed, first: int, box: _Box) -> list[tuple[float, str]]:
-        """The name and the bytes, a long name as the node that makes the block; in two lines if possible."""
+    def _caption(self, group: Element, block: Placed, first: int, box: _Box) -> None:
+        """Name and bytes, a long name as the node that makes the block, where no other caption is."""
         size = f"{block.bytes:,}"
-        names = [self._label(int(block.name)) if block.kind == "scratch" else block.name, self._label(first)]
-        middle = (box.top + box.bottom) / 2 + 3.5
-        if box.height >= 2 * _LINE + 4:
-            for name in names:
-                if _fits(name, box) and _fits(size, box):
-                    return [(middle - _LINE / 2, name), (middle + _LINE / 2, size)]
-        if box.height >= _LINE - 1:
-            for text in [f"{name}, {size}" for name in names] + [size]:
-                if _fits(text, box):
-                    return [(middle, text)]
-        return []
+        names = [self._label(first)] if block.kind == "scratch" else [block.name, self._label(first)]
+        choices = [*([name, size] for name in names), *([f"{name}, {size}"] for name in names), [size]]
+        for lines in choices:
+            width, height = _CHARACTER * max(map(len, lines)) + 4, _LINE * len(lines)
+            if width > box.width or height > box.height + 1:
+                continue
+            middle = (box.left + box.right) / 2
+            for part in (2, 1, 3):  # quarters of the free height
+                top = box.top + (box.height - height) * part / 4
+                place = _Box(middle - width / 2, top, middle + width / 2, top + height)
+                if not any(place.meets(other) for other in self.captions):
+                    self.captions.append(place)
+                    for line, text in enumerate(lines):
+                        self._write(group, middle, top + _LINE * line + 9.5, text, "middle")
+                    return
 
     def _borders(self) -> None:
         for bank in self.plan.banks:
@@ -263,6 +276,10 @@ class _Map:
 
 def _fits(text: str, box: _Box) -> bool:
     return _CHARACTER * len(text) + 4 <= box.width
+
+
+def _commas(number: int) -> str:
+    return f"{number:,}"
 
 
 def _n(value: float) -> str:
@@ -281,7 +298,7 @@ def _tick(arena: int) -> int:
 
 
 def _style() -> str:
-    """Colours stand in rules of their own, once for light and once for dark: not every viewer knows variables."""
+    """Colours stand in rules of their own, for light and for dark: not every viewer knows variables."""
     fixed = """
 text { font: 10px system-ui, "DejaVu Sans", sans-serif; stroke: none; }
 .title { font-size: 15px; font-weight: 600; }

@@ -147,13 +147,13 @@ def ledger_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def share(size: int | None, whole: int) -> str:
+def share(size: int | None, whole: int | None) -> str:
     """Per cent, or a dash for what does not exist."""
-    return "-" if size is None else f"{100 * size / max(whole, 1):.1f} %"
+    return "-" if size is None or not whole else f"{100 * size / whole:.1f} %"
 
 
 def plan_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The arena of one measurement by strategy, and the bytes that the used kind of schedule cannot undercut."""
+    """The arena of one measurement by strategy, and what the used strategy cannot undercut."""
     plan = row["plan"]
     sizes = {**plan["strategies"], "lower bound": plan["lower_bound"]}
     return [
