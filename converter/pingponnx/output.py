@@ -45,16 +45,14 @@ def write_file(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as error:
-        raise Error(
-            f"cannot write to {path.parent}: {error.strerror}", "choose another place with -o"
-        ) from error
+        raise Error(f"cannot write to {path.parent}: {error.strerror}", "choose another place") from error
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except OSError as error:
-        raise Error(f"cannot write {path}: {error.strerror}", "choose another place with -o") from error
+        raise Error(f"cannot write {path}: {error.strerror}", "choose another place") from error
     finally:
         Path(name).unlink(missing_ok=True)
 

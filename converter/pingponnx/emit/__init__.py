@@ -80,7 +80,7 @@ _TEMPLATES = {"model.h": ".h", "model.c": ".c", "model_data.h": "_data.h", "mode
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("pingponnx"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -88,7 +88,6 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # every name went through `names`; the output is C
     )
-    return environment
 
 
 def _headers_of(segment: Segment, calls: Calls) -> list[str]:

@@ -20,7 +20,7 @@ Program = tuple["Hashable | Loop", ...]
 
 
 def fold(steps: Sequence[Hashable]) -> Program:
-    """The steps with repetitions as loops, the ones that save most first; they unfold to the same sequence."""
+    """The steps with repetitions as loops, those that save most first; they unfold to the same steps."""
     names = {step: i for i, step in enumerate(dict.fromkeys(steps))}
     if len(steps) > _LONGEST:
         return tuple(steps)

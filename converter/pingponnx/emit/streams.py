@@ -129,14 +129,17 @@ class Streams:
             lines += self._input_rows(index, window, node, numbers, inputs)
         unit = Unit(
             inputs,
-            self._made_row(output, numbers.row, segment.backward),
+            "output",
             numbers.output_row,
             numbers.part,
             numbers.first,
             numbers.last,
         )
         declarations, text = self.writer.unit(number, node, call, unit)
-        body = [*lines, *declarations, f"{text};"]
+        ctype = places.graph.tensors[output].dtype.c
+        place = self._made_row(output, numbers.row, segment.backward)
+        target = f"{ctype} *const output = ({ctype} *)({place});"
+        body = [*lines, target, *declarations, f"{text};"]
         done = f"{places.extent(output).row_bytes}"
         if numbers.last != "1":
             done = f"{numbers.last} ? {done} : 0"

@@ -79,7 +79,7 @@ class Writer:
                 pointers = [unit.inputs.get(i) or self._read(tensors[n]) for i, n in enumerate(node.inputs)]
                 return _array(ctype, pointers, before)
             case Output():
-                return f"({tensors[node.outputs[0]].dtype.c} *)({unit.output})"
+                return unit.output
             case OutputRow():
                 return unit.output_row
             case Part():

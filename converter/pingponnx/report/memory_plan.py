@@ -1,6 +1,6 @@
 """What the `plan` command says: the ladder of strategies, the certificate, the segments and the blocks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -43,10 +43,12 @@ def plan_lines(conversion: Conversion) -> list[str]:
     for name, size in plan.strategies.items():
         part = share(size, plan.strategies["ping_pong"])
         used = "  <- used" if name == plan.strategy else ""
-        lines.append(f"  {name:<12} {'-' if size is None else size:>10} {part:>9}{used}")
+        lines.append(f"  {name:<12} {'-' if size is None else f'{size:,}':>11} {part:>9}{used}")
     lines.append(f"{certificate(plan)}; effort {conversion.options.effort}")
     for bank in plan.banks:
-        lines.append(f"  bank {bank.name}: {bank.bytes} of {bank.capacity} bytes, from {bank.start} on")
+        lines.append(
+            f"  bank {bank.name}: {bank.bytes:,} of {bank.capacity:,} bytes, from offset {bank.start:,} on"
+        )
     lines.append(f"segments: nodes, direction, bytes held; input {plan.input_mode}")
     lines += [line for segment in plan.segments for line in _segment_lines(graph, plan, segment)]
     lines.append("blocks: offset + bytes, alive from node to node (-1: before the first), kind, name")
@@ -54,13 +56,13 @@ def plan_lines(conversion: Conversion) -> list[str]:
     return lines
 
 
-def certificate(plan: Plan, number: Callable[[int], str] = str) -> str:
+def certificate(plan: Plan) -> str:
     """How large the arena is, and how much smaller it could be at most."""
-    found = f"arena {number(plan.arena)} bytes, lower bound {number(plan.lower_bound)}"
+    found = f"arena {plan.arena:,} bytes, lower bound {plan.lower_bound:,}"
     gap = plan.arena - plan.lower_bound
     if plan.proven:
         return f"{found}, proven: no schedule of this kind needs less"
-    return f"{found}, gap {number(gap)} ({100 * gap / max(plan.lower_bound, 1):.1f} %)"
+    return f"{found}, gap {gap:,} ({100 * gap / max(plan.lower_bound, 1):.1f} %)"
 
 
 def members(segment: Segment) -> tuple[int, ...]:
@@ -88,9 +90,9 @@ def held(plan: Plan, segment: Segment) -> int:
 def describe_ring(ring: Ring) -> str:
     """`ring of 2 rows of 512 bytes + spare row`."""
     if not ring.rows:
-        return f"spare row of {ring.row_bytes} bytes"
+        return f"spare row of {ring.row_bytes:,} bytes"
     rows = "1 row" if ring.rows == 1 else f"{ring.rows} rows"
-    return f"ring of {rows} of {ring.row_bytes} bytes{'' if ring.spare is None else ' + spare row'}"
+    return f"ring of {rows} of {ring.row_bytes:,} bytes{'' if ring.spare is None else ' + spare row'}"
 
 
 def _segment_lines(graph: Graph, plan: Plan, segment: Segment) -> Iterator[str]:
@@ -98,7 +100,7 @@ def _segment_lines(graph: Graph, plan: Plan, segment: Segment) -> Iterator[str]:
     span = str(nodes[0]) if len(nodes) == 1 else f"{nodes[0]}..{nodes[-1]}"
     direction = "backward" if segment.backward else "forward"
     way = f"streamed in {len(segment.steps)} steps" if streamed(segment) else "layer by layer"
-    yield f"  {span:>8}  {direction:<8} {held(plan, segment):>8}  {way}"
+    yield f"  {span:>8}  {direction:<8} {held(plan, segment):>9,}  {way}"
     for k in nodes if streamed(segment) else ():
         operator = "input rows" if k == FEED else type(graph.nodes[k].op).__name__
         name = graph.inputs[0] if k == FEED else graph.nodes[k].outputs[0]
@@ -108,4 +110,4 @@ def _segment_lines(graph: Graph, plan: Plan, segment: Segment) -> Iterator[str]:
 
 def _block_line(block: Placed) -> str:
     span = f"{block.first:>3}..{block.last:<3}"
-    return f"  {block.offset:>8} + {block.bytes:<8} {span}  {block.kind:<11} {short(block.name)}"
+    return f"  {block.offset:>9,} + {block.bytes:<9,} {span}  {block.kind:<11} {short(block.name)}"

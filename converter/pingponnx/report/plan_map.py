@@ -146,9 +146,7 @@ class _Map:
         plan = self.plan
         peak = max(held(plan, segment) for segment in plan.segments)
         self._write(self.svg, _LEFT, 26, f"{self.graph.name}: {plan.arena:,} bytes, {plan.strategy}", "title")
-        self._write(
-            self.svg, _LEFT, 45, f"{certificate(plan, _commas)}; at the peak {peak:,} bytes are in use"
-        )
+        self._write(self.svg, _LEFT, 45, f"{certificate(plan)}; at the peak {peak:,} bytes are in use")
 
     def _legend(self) -> None:
         x = float(_LEFT)
@@ -255,7 +253,7 @@ class _Map:
         choices = [*([name, size] for name in names), *([f"{name}, {size}"] for name in names), [size]]
         for lines in choices:
             width, height = _CHARACTER * max(map(len, lines)) + 4, _LINE * len(lines)
-            if width > box.width or height > box.height + 1:
+            if width > box.width or height > box.height + (1 if len(lines) == 1 else -4):
                 continue
             middle = (box.left + box.right) / 2
             for part in (2, 1, 3):  # quarters of the free height
@@ -268,7 +266,7 @@ class _Map:
                     return
 
     def _borders(self) -> None:
-        for bank in self.plan.banks:
+        for bank in (bank for bank in self.plan.banks if bank.bytes):
             y = self._y(bank.start)
             SubElement(self.svg, "path", {"class": "bank", "d": f"M{_LEFT} {_n(y)}H{_n(self.right)}"})
             self._write(self.svg, self.right - 4, y - 4, f"bank {bank.name}", "end")
@@ -276,10 +274,6 @@ class _Map:
 
 def _fits(text: str, box: _Box) -> bool:
     return _CHARACTER * len(text) + 4 <= box.width
-
-
-def _commas(number: int) -> str:
-    return f"{number:,}"
 
 
 def _n(value: float) -> str:
