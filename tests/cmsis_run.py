@@ -10,7 +10,8 @@ import numpy as np
 
 from cmsis_sites import feeds
 from pingponnx import cmsis
-from pingponnx.build import Entry, Firmware, build
+from pingponnx.build import Firmware, build
+from pingponnx.entry import Entry
 from pingponnx.calls import Call
 from pingponnx.emit import Settings, emit
 from pingponnx.fixed_point import Rounding

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from pingponnx.build import Entry
+from pingponnx.entry import Entry
 
 SILICON = 3786
 LAYERS = (32, 16, 4)

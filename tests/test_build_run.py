@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pingponnx.build import Entry, Firmware, build, compile_library, compiler_version
+from pingponnx.build import Firmware, build, compile_library, compiler_version
+from pingponnx.entry import Entry
 from pingponnx.errors import Error, MemoryPlanError, ToolchainError
 from pingponnx.memory_map import FILL
 from pingponnx.run import qemu_version, run

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from pingponnx.build import Entry, Firmware, build
+from pingponnx.build import Firmware, build
+from pingponnx.entry import Entry
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.pipeline import Options, convert, firmware, normal_form
 from pingponnx.profile import OUTSIDE, Accesses, Block, Count, FlashLines, Profile, profile

@@ -41,6 +41,7 @@ MEASUREMENT_KEYS = {
     "nodes",
     "ledger",
     "stack_bound",
+    "hot_weights",
 }
 
 

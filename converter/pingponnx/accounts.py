@@ -41,7 +41,7 @@ def account(conversion: Conversion, firmware: Firmware, measured_stack: int | No
     """
     prefix = conversion.entry.prefix
     kernels = code_by_kernel(firmware.path, f"{prefix}.c")
-    entries = ledger(conversion.graph, conversion.plan, firmware.map, kernels, prefix)
+    entries = ledger(conversion.graph, conversion.plan, firmware.map, kernels, prefix, conversion.state)
     _check_tables(conversion, firmware.map)
     functions = parse_call_graph([firmware.call_graph])
     bound = stack_bound(

@@ -28,6 +28,32 @@ _SHARED: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "input_mode": (
+        Annotated[
+            str,
+            typer.Option(
+                "--input", help="resident in the arena, external in the caller's memory, or fed as rows"
+            ),
+        ],
+        "resident",
+    ),
+    "effort": (
+        Annotated[str, typer.Option("--effort", help="search for a small arena: fast, normal or exact")],
+        "normal",
+    ),
+    "banks": (
+        Annotated[
+            list[str] | None,
+            typer.Option("--bank", help="NAME=64K, a memory for the arena, best one first; repeatable"),
+        ],
+        None,
+    ),
+    "pins": (
+        Annotated[
+            list[str] | None, typer.Option("--pin", help="TENSOR=BANK, where a tensor must lie; repeatable")
+        ],
+        None,
+    ),
     "hot_weights": (
         Annotated[str, typer.Option("--hot-weights", help="RAM for the most read constants, like 4K")],
         "0",
@@ -72,15 +98,17 @@ def _options_of(**given: Any) -> Any:
     """Options from the command line's strings; raises Error for unknown names."""
     from pingponnx.fixed_point import Rounding
     from pingponnx.pipeline import Options
+    from pingponnx.plan import Effort, InputMode
     from pingponnx.select import Goal
 
-    if "goal" in given:
-        given["goal"] = choice(Goal, given["goal"], "goal")
-    if "rounding" in given:
-        given["rounding"] = choice(Rounding, given["rounding"], "rounding")
+    kinds = {"goal": Goal, "rounding": Rounding, "input_mode": InputMode, "effort": Effort}
+    for name in given.keys() & kinds.keys():
+        given[name] = choice(kinds[name], given[name], name.replace("_", " "))
     if "hot_weights" in given:
         given["hot_weights"] = byte_count(given["hot_weights"])
     given["input_shapes"] = dict(_shape(text) for text in given.pop("input_shapes", None) or [])
+    given["banks"] = tuple(_bank(text) for text in given.pop("banks", None) or [])
+    given["pins"] = dict(_pin(text) for text in given.pop("pins", None) or [])
     return Options(**given)
 
 
@@ -109,3 +137,18 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     if not name or not shape or min(shape) < 1:
         raise Error(f"cannot read the input shape {text!r}", "write NAME=1,3,32,32")
     return name, shape
+
+
+def _bank(text: str) -> tuple[str, int]:
+    name, _, size = text.partition("=")
+    capacity = byte_count(size) if name and size else 0
+    if not capacity:
+        raise Error(f"cannot read the bank {text!r}", "write NAME=SIZE, with bytes like 4096, 64K or 1M")
+    return name, capacity
+
+
+def _pin(text: str) -> tuple[str, str]:
+    tensor, _, bank = text.rpartition("=")
+    if not tensor or not bank:
+        raise Error(f"cannot read the pin {text!r}", "write TENSOR=BANK")
+    return tensor, bank

@@ -33,7 +33,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A constant array that goes to flash (or RAM, see hot.py); `role` names it (weights, bias, ...). None is a NULL pointer."""
+    """A constant array (see constants.py); `role` names it (weights, bias, ...). None is a NULL pointer."""
 
     role: str
     data: Array | None

@@ -20,8 +20,9 @@ import platformdirs
 
 from pingponnx import __version__
 from pingponnx._paths import cmsis_baseline
-from pingponnx.build import OPTIMISATION, Entry, build, compile_library, compiler_version, execute
+from pingponnx.build import OPTIMISATION, build, compile_library, compiler_version, execute
 from pingponnx.calls import ScratchQuery, Struct
+from pingponnx.entry import Entry
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.fixed_point import Rounding
 from pingponnx.run import run

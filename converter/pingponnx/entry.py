@@ -10,7 +10,7 @@ ARENA = "pingponnx_arena"
 """The harness's object that is the arena; with banks each has one, ARENA_bank."""
 
 STATE = "pingponnx_state"
-"""The harness's object that is the state of a run with fed rows, where the arena is not in it but in banks."""
+"""The harness's object that is the state of a run with fed rows when the arena is not in it but in banks."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -47,6 +47,7 @@ def harness_model(entry: Entry) -> str:
     arguments = ["&PINGPONNX_HANDLE", *(f"(const void *)pingponnx_input_{i}" for i, _ in given)]
     lines = [
         "/* Written by pingponnx for harness.c. */",
+        f'#include "{entry.prefix}.h"',
         f"#define PINGPONNX_RUN {entry.prefix}_run",
         f"#define PINGPONNX_NODES {max(entry.nodes, 1)}u",
         f"#define PINGPONNX_ARGUMENTS {', '.join(arguments)}",

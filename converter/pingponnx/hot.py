@@ -12,7 +12,7 @@ _ALIGNMENT = 4  # of every table, see model_data.c.j2
 
 @dataclass(frozen=True, slots=True)
 class HotWeights:
-    """The tables that start-up code copies to RAM; `room` is what they take there with the gaps between them."""
+    """The tables that start-up code copies to RAM; `room` is what they take there, gaps included."""
 
     budget: int
     tables: tuple[Constant, ...] = ()

@@ -25,29 +25,28 @@ class Entry:
 
 
 def ledger(
-    graph: Graph, plan: Plan, memory: MemoryMap, kernels: Mapping[str, int], prefix: str
+    graph: Graph, plan: Plan, memory: MemoryMap, kernels: Mapping[str, int], prefix: str, state: int = 0
 ) -> tuple[Entry, ...]:
     """The ledger of a linked firmware.
 
-    `kernels` gives bytes of the model's own code by kernel (see `attribution.py`). Raises MismatchError
-    when the rows do not sum to the map file, or the linked arena is not the planned one.
+    `kernels` gives bytes of the model's own code by kernel (see `attribution.py`), `state` those that
+    tell how far fed rows have come. Raises MismatchError when the rows do not sum to the map file, or the linked
+    arena or state is not the planned one.
     """
     totals: Counter[tuple[str, str, str]] = Counter()
     for row in memory.flash:
         totals["flash", *_owner(row, graph, prefix)] += row.bytes
     for row in memory.ram:
-        if not _is_arena(row):
+        if not row.is_memory:
             totals["ram", *_owner(row, graph, prefix)] += row.bytes
     _split_code(totals, kernels)
-    for what, count in _arena(plan, memory.arena).items():
-        totals["ram", "arena", what] += count
+    _check_arena(plan, memory, state)
+    totals["ram", "state", "rows fed so far"] = state
+    for (owner, what), count in _arena(plan).items():
+        totals["ram", owner, what] += count
     entries = tuple(Entry(*key, count) for key, count in sorted(totals.items()) if count)
     _check(entries, memory)
     return entries
-
-
-def _is_arena(row: Row) -> bool:
-    return row.harness and row.name == "pingponnx_arena"
 
 
 def _owner(row: Row, graph: Graph, prefix: str) -> tuple[str, str]:
@@ -80,14 +79,27 @@ def _split_code(totals: Counter[tuple[str, str, str]], kernels: Mapping[str, int
         totals["flash", "code", kernel] += count
 
 
-def _arena(plan: Plan, linked: int) -> Counter[str]:
-    """The arena's bytes at the step where most of them are in use, by block; overlaid bytes count once."""
-    if linked != plan.arena:
-        raise MismatchError(f"the linked arena has {linked} bytes, the plan {plan.arena}")
+def _check_arena(plan: Plan, memory: MemoryMap, state: int) -> None:
+    """A state has the arena in it, unless that is in banks."""
+    planned = {bank.name: bank.bytes for bank in plan.banks if bank.bytes} or {"": plan.arena + state}
+    for name, size in planned.items():
+        if memory.arenas.get(name) != size:
+            what = f"arena in bank {name}" if name else "arena"
+            raise MismatchError(f"the linked {what} has {memory.arenas.get(name)} bytes, the plan {size}")
+    if memory.state != (state if plan.banks else 0):
+        raise MismatchError(f"the linked state has {memory.state} bytes, {state} were predicted")
+
+
+def _arena(plan: Plan) -> Counter[tuple[str, str]]:
+    """The arena's bytes at the step with most of them in use, by bank and block; overlaid ones count once."""
     steps = sorted({b.first for b in plan.blocks} | {0})
     owners = [_owners_at(plan, step) for step in steps]
     best = max(owners, key=lambda names: sum(n is not None for n in names), default=[])
-    return Counter("not in use at the peak" if name is None else name for name in best)
+    found: Counter[tuple[str, str]] = Counter()
+    for offset, name in enumerate(best):
+        bank = plan.bank_of(offset)
+        found[f"bank {bank.name}" if bank else "arena", name or "not in use at the peak"] += 1
+    return found
 
 
 def _owners_at(plan: Plan, step: int) -> list[str | None]:

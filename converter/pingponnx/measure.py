@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ from pingponnx.accounts import account
 from pingponnx.build import OPTIMISATION, Firmware
 from pingponnx.costs import Costs, costs, unavailable
 from pingponnx.cycles import FlashModel
-from pingponnx.errors import MismatchError
+from pingponnx.errors import MismatchError, UnsupportedError
 from pingponnx.evaluate import evaluate
 from pingponnx.ir import Array, DType, Graph
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Conversion, Options, convert, firmware, normal_form
+from pingponnx.plan import InputMode
 from pingponnx.run import Execution, qemu_version, run
 from pingponnx.samples import Sample, feeds, input_bytes, random_samples, read_samples
+from pingponnx.select import variant
 from pingponnx.verification import Agreement, close, decode
 
 DEFAULT_SAMPLES = 10
@@ -56,7 +58,7 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
 
     Raises MismatchError when prediction, link and execution disagree about memory or instructions.
     """
-    conversion = convert(what.graph, options)
+    conversion, obstacle = _converted(what, options)
     with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
         plain = firmware(conversion, Path(folder))
         execution = run(plain, input_bytes(what.graph, what.samples))
@@ -64,6 +66,7 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
         counted = _count(what, conversion, plain, execution, flash)
     row = (
         _identity(conversion)
+        | {"input_mode": str(options.input_mode), "input_obstacle": obstacle}
         | _memory(conversion, plain, execution)
         | {"plan": conversion.plan.row()}
         | {"hot_weights": conversion.hot.row(conversion.graph, conversion.entry.prefix)}
@@ -81,6 +84,16 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
         "fallbacks": [n["name"] for n in nodes if n["fallback"]],
         "nodes": nodes,
     }
+
+
+def _converted(what: Subject, options: Options) -> tuple[Conversion, str | None]:
+    """The conversion; where CMSIS-NN's kernels cannot be fed rows it has its input in the arena, and why."""
+    try:
+        return convert(what.graph, options), None
+    except UnsupportedError as error:
+        if options.input_mode is not InputMode.ROWS or not variant(options.variant).needs_cmsis_nn:
+            raise
+        return convert(what.graph, replace(options, input_mode=InputMode.RESIDENT)), str(error.items[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +148,15 @@ def _memory(conversion: Conversion, plain: Firmware, execution: Execution) -> di
     if plain.target.is_host:
         unknown = {"arena": conversion.plan.arena, "static": None, "stack": None, "total": None}
         return {"ram": unknown, "flash": {"code": None, "constants": None, "total": None}}
-    linked, planned = plain.map.arena, conversion.plan.arena
-    if linked != planned:
-        raise MismatchError(
-            f"{conversion.graph.name}: the linked arena has {linked} bytes, the plan {planned}"
-        )
-    static, stack = plain.map.static_ram, execution.stack
+    arena = conversion.plan.arena  # the ledger has checked that it is the linked one
+    static, stack = plain.map.static_ram + conversion.state, execution.stack
     code, constants = plain.map.code, plain.map.constants + plain.map.data
     return {
         "ram": {
-            "arena": linked,
+            "arena": arena,
             "static": static,
             "stack": stack,
-            "total": None if stack is None else linked + static + stack,
+            "total": None if stack is None else arena + static + stack,
         },
         "flash": {"code": code, "constants": constants, "total": code + constants},
     }
@@ -209,8 +218,11 @@ def compare_variants(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+_SETTING = ("model", "model_sha256", "target", "goal", "rounding", "input_mode")
+
+
 def _setting(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[key]) for key in ("model", "model_sha256", "target", "goal", "rounding"))
+    return tuple(str(row[key]) for key in _SETTING)
 
 
 def tool_versions(gcc: str | None, library: cmsis.CmsisSource | None) -> dict[str, Any]:

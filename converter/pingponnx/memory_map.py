@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from pingponnx.entry import ARENA, STATE
+
 Kind = Literal["code", "constants", "data", "bss"]
 
 FILL = "*fill*"
@@ -18,7 +20,6 @@ _KINDS: dict[str, Kind] = {
     ".bss": "bss",
 }
 _HARNESS_FOLDER = "port/"
-_ARENA = "pingponnx_arena"
 
 _START = "Linker script and memory map"
 _OUTPUT_SECTION = re.compile(r"(\S+)")
@@ -49,6 +50,11 @@ class Row:
         """Whether the model, or a library that is there because of it, put these bytes in."""
         return not self.harness and self.object != FILL
 
+    @property
+    def is_memory(self) -> bool:
+        """Whether the harness put these bytes in for the model to compute in."""
+        return self.harness and self.name.startswith((ARENA, STATE)) and not self.name.endswith(".canary")
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryMap:
@@ -78,9 +84,23 @@ class MemoryMap:
         return _model_bytes(self.ram, "data") + _model_bytes(self.ram, "bss")
 
     @property
+    def arenas(self) -> dict[str, int]:
+        """The linked size of the arena by bank, "" without banks; a state with its arena in it counts whole."""
+        return {
+            row.name.removeprefix(ARENA).removeprefix("_"): row.bytes
+            for row in self.ram
+            if row.is_memory and row.name != STATE
+        }
+
+    @property
     def arena(self) -> int:
-        """The linked size of the arena."""
-        return sum(row.bytes for row in self.ram if row.harness and row.name == _ARENA)
+        """The linked size of the arena, all banks together."""
+        return sum(self.arenas.values())
+
+    @property
+    def state(self) -> int:
+        """The linked size of a state whose arena is in banks."""
+        return sum(row.bytes for row in self.ram if row.is_memory and row.name == STATE)
 
 
 def parse_map(text: str) -> MemoryMap:
@@ -135,7 +155,7 @@ def _row(section: str, name: str, size: int, origin: str | None) -> Row:
 
 
 def _symbol(section: str, name: str) -> str:
-    """The f of ".text.f", also in a subsection such as GCC's ".text.startup.f" and our ".data.pingponnx_hot.f"."""
+    """The f of ".text.f", also in a subsection like GCC's ".text.startup.f" or hot.py's."""
     rest = name.removeprefix(section).lstrip(".")
     for part in ("startup.", "unlikely.", "hot.", "pingponnx_hot."):
         rest = rest.removeprefix(part)

@@ -2,6 +2,8 @@
 
 import re
 
+from pingponnx.errors import Error
+
 _KEYWORDS = frozenset(  # of C11 and C++17
     """alignas alignof and asm atomic auto bool break case catch char class complex const constexpr continue
     default delete do double else enum explicit export extern false float for friend goto if imaginary inline
@@ -12,6 +14,10 @@ _KEYWORDS = frozenset(  # of C11 and C++17
 _HEADERS = frozenset(  # of the C library, which generated and kernel headers may include
     """assert ctype errno float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string
     time""".split()  # noqa: SIM905 - as above
+)
+_LIBRARY = frozenset(  # first words, without numbers, of what a generated library calls <model>_<name> itself
+    """arena begin dequantize feed finish input keep n node output quantize rest run segment state status
+    steps""".split()  # noqa: SIM905 - as above
 )
 _MAX_IDENTIFIER = 40
 _MAX_COMMENT = 80
@@ -25,6 +31,15 @@ def identifier(text: str, default: str = "model") -> str:
     if name[0].isdigit() or name in _KEYWORDS:
         name = f"{default}_{name}"
     return name
+
+
+def check_bank(name: str) -> None:
+    """Raises Error for a bank's name that cannot become part of C names."""
+    hint = "a bank is called like dtcm or sram_1: a lower-case C identifier, no keyword"
+    if re.fullmatch(r"[a-z][a-z0-9_]*", name) is None or len(name) > _MAX_IDENTIFIER or name in _KEYWORDS:
+        raise Error(f"{name!r} cannot be a bank's name", hint)
+    if name.partition("_")[0].rstrip("0123456789") in _LIBRARY:
+        raise Error(f"{name!r} cannot be a bank's name: the C library has names of its own like it", hint)
 
 
 def prefix(model: str, taken: frozenset[str]) -> str:

@@ -5,17 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pingponnx import cmsis
-from pingponnx.build import OPTIMISATION, Entry, Firmware, build
+from pingponnx.build import OPTIMISATION, Firmware, build
 from pingponnx.constants import Constant, Key, constants
-from pingponnx.emit import Settings, emit, prefix_of
+from pingponnx.decide import Budget, Task, decide
+from pingponnx.emit import Settings, emit, prefix_of, state_bytes
+from pingponnx.entry import Entry
+from pingponnx.errors import Error
 from pingponnx.fixed_point import Rounding
 from pingponnx.hot import HotWeights, hottest
 from pingponnx.ir import Graph, Shape
 from pingponnx.load import load
+from pingponnx.names import check_bank
 from pingponnx.ops import CmsisNN
-from pingponnx.plan import Calls, Effort, InputMode, Plan, Wish, plan
+from pingponnx.plan import Calls, Effort, InputMode, Plan, Wish
 from pingponnx.rewrite import rewrite
-from pingponnx.select import Goal, Variant, scratch_queries, select, variant, with_scratch
+from pingponnx.select import Goal, Offers, Variant, offers, scratch_queries, variant, with_scratch
 from pingponnx.targets import Target, get_target
 
 
@@ -35,8 +39,21 @@ class Options:
     banks: tuple[tuple[str, int], ...] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
     hot_weights: int = 0
+    ram: int | None = None
+    flash: int | None = None
     cmsis_nn: Path | None = None
     targets_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.banks]
+        for name in names:
+            check_bank(name)
+        if len(set(names)) != len(names):
+            raise Error(f"two banks have the same name: {', '.join(names)}")
+        for tensor, bank in self.pins.items():
+            if bank not in names:
+                hint = f"the banks are: {', '.join(names)}" if names else "add --bank NAME=SIZE"
+                raise Error(f"cannot pin {tensor!r} to {bank!r}: there is no such bank", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +80,22 @@ class Conversion:
 
     @property
     def entry(self) -> Entry:
-        """Where inputs and outputs lie in the arena."""
-        inputs, outputs = (
-            tuple((self.plan.offsets[n], self.graph.tensors[n].bytes) for n in names)
-            for names in (self.graph.inputs, self.graph.outputs)
+        """How the run function is called, and where in the arena inputs and outputs lie."""
+        graph, mode, offsets = self.graph, self.plan.input_mode, self.plan.offsets
+        resident = mode is InputMode.RESIDENT
+        return Entry(
+            prefix_of(graph),
+            tuple((offsets[n] if resident else None, graph.tensors[n].bytes) for n in graph.inputs),
+            tuple((offsets[n], graph.tensors[n].bytes) for n in graph.outputs),
+            len(graph.nodes),
+            tuple((bank.name, bank.bytes) for bank in self.plan.banks if bank.bytes),
+            "state" if mode is InputMode.ROWS else "arena",
         )
-        return Entry(prefix_of(self.graph), inputs, outputs, len(self.graph.nodes))
+
+    @property
+    def state(self) -> int:
+        """Bytes of RAM beside the arena that tell how far fed rows have come."""
+        return state_bytes(self.plan)
 
 
 def normal_form(path: Path, options: Options) -> Graph:
@@ -83,7 +110,6 @@ def convert(normal: Graph, options: Options) -> Conversion:
     chosen = variant(options.variant)
     graph = chosen.prepare(normal)
     library = cmsis.find(options.cmsis_nn) if chosen.needs_cmsis_nn else None
-    calls = _calls(graph, chosen, options, target, library)
     wish = Wish(
         options.input_mode,
         options.effort,
@@ -92,7 +118,8 @@ def convert(normal: Graph, options: Options) -> Conversion:
         options.pins,
         by_hand=chosen.needs_cmsis_nn,
     )
-    memory = plan(graph, calls, normal, wish)
+    task = Task(graph, normal, _offers(graph, chosen, options, target, library), wish)
+    calls, memory = decide(task, options.goal, Budget(options.ram, options.flash))
     settings = Settings(
         options.variant, options.target, str(options.goal), options.rounding, options.hot_weights
     )
@@ -100,15 +127,15 @@ def convert(normal: Graph, options: Options) -> Conversion:
     return Conversion(options, target, graph, calls, memory, sources, library)
 
 
-def _calls(
+def _offers(
     graph: Graph, chosen: Variant, options: Options, target: Target, library: cmsis.CmsisSource | None
-) -> Calls:
+) -> Offers:
     offered = CmsisNN(library.version, library.functions) if library else None
-    calls = select(graph, chosen, options.goal, options.rounding, target, offered)
-    queries = scratch_queries(calls)
+    found = offers(graph, chosen, options.rounding, target, offered)
+    queries = scratch_queries(found)
     if library is None or not queries:
-        return calls
-    return with_scratch(calls, cmsis.scratch_sizes(queries, library, target, options.rounding))
+        return found
+    return with_scratch(found, cmsis.scratch_sizes(queries, library, target, options.rounding))
 
 
 def firmware(

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pingponnx.build import Entry, Firmware, execute
+from pingponnx.build import Firmware, execute
+from pingponnx.entry import Entry
 from pingponnx.errors import Error, MemoryPlanError, ToolchainError
 from pingponnx.targets import ICOUNT_SHIFT, Board
 
@@ -169,7 +170,8 @@ def _failure(result: _Result, firmware: Firmware) -> Error:
     where = f"{firmware.entry.prefix} on {firmware.target.name}, sample {result.sample}"
     first, exception, cause = result.detail
     if result.status == _ARENA_OVERRUN:
-        return MemoryPlanError(f"{where}: the model wrote behind the end of its arena (byte {first})")
+        memory = firmware.entry.memories[exception]
+        return MemoryPlanError(f"{where}: the model wrote behind the end of its {memory} (byte {first})")
     messages = {
         _BAD_INPUT: "the harness could not read its input",
         _MODEL_FAILED: f"the model returned the error {first - (first >> 31 << 32)}",

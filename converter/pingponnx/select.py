@@ -1,4 +1,4 @@
-"""Which kernel runs each node: the variants, and the choice among an operator's candidates."""
+"""The variants, and which calls every node can have in them; decide.py takes one of each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from pingponnx.ir import Graph
 from pingponnx.kernels import candidates
 from pingponnx.ops import CmsisNN, Operator, Site, site_of
 from pingponnx.rewrite import fuse
-from pingponnx.targets import HOST, Target, get_target
+from pingponnx.targets import Target
 
 
 class Goal(StrEnum):
@@ -22,35 +22,27 @@ class Goal(StrEnum):
     CYCLES = "cycles"
 
 
+Offers = tuple[tuple[Call, ...], ...]
+"""By node the calls to choose from; none for nodes that only rename bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A way to emit a network: how its graph is prepared and how a node's call is chosen."""
+    """A way to emit a network: how its graph is prepared and which calls a node can have."""
 
     name: str
     prepare: Callable[[Graph], Graph]
-    choose: Callable[[Operator, Site, Goal, Target, CmsisNN | None], Call]
+    candidates: Callable[[Operator, Site, Target, CmsisNN | None], Sequence[Call]]
     needs_cmsis_nn: bool = False
 
 
-def _window(call: Call) -> int:
-    """Rows of inputs that one unit of a kernel reads: what has to be kept of them while layers stream."""
-    return sum(window.extent for window in call.rows.windows.values()) if call.rows else 0
+def _ours(op: Operator, site: Site, target: Target, library: CmsisNN | None) -> Sequence[Call]:
+    return candidates(op, site, target)
 
 
-_ORDER: dict[Goal, Callable[[Call], tuple[int, ...]]] = {
-    Goal.BALANCED: lambda call: (call.cycles + call.scratch, call.constants),
-    Goal.RAM: lambda call: (call.scratch, _window(call), call.cycles),
-    Goal.CYCLES: lambda call: (call.cycles, call.scratch),
-}
-
-
-def _ours(op: Operator, site: Site, goal: Goal, target: Target, library: CmsisNN | None) -> Call:
-    return min(candidates(op, site, target), key=_ORDER[goal])
-
-
-def _theirs(op: Operator, site: Site, goal: Goal, target: Target, library: CmsisNN | None) -> Call:
+def _theirs(op: Operator, site: Site, target: Target, library: CmsisNN | None) -> Sequence[Call]:
     assert library is not None
-    return op.cmsis_nn(site, library)
+    return [op.cmsis_nn(site, library)]
 
 
 VARIANTS = {
@@ -70,45 +62,39 @@ def variant(name: str) -> Variant:
     return VARIANTS[name]
 
 
-def select(
-    graph: Graph,
-    chosen: Variant,
-    goal: Goal,
-    rounding: Rounding,
-    target: Target | None = None,
-    library: CmsisNN | None = None,
-) -> tuple[Call | None, ...]:
-    """One call per node, None for nodes that only rename bytes; collects everything unsupported first.
-
-    Without a target only what every core can run is chosen.
-    """
-    core = target or get_target(HOST)
-    calls: list[Call | None] = []
+def offers(
+    graph: Graph, chosen: Variant, rounding: Rounding, target: Target, library: CmsisNN | None = None
+) -> Offers:
+    """The candidates of every node; collects everything unsupported first."""
+    found: list[tuple[Call, ...]] = []
     problems: list[Unsupported] = []
     for node in graph.nodes:
-        if node.op.alias:
-            calls.append(None)
-            continue
         try:
-            calls.append(chosen.choose(node.op, site_of(graph, node, rounding), goal, core, library))
+            site = site_of(graph, node, rounding)
+            found.append(() if node.op.alias else tuple(chosen.candidates(node.op, site, target, library)))
         except UnsupportedError as error:
             problems.extend(error.items)
     if problems:
         raise UnsupportedError(problems)
-    return tuple(calls)
+    return tuple(found)
 
 
-def scratch_queries(calls: Sequence[Call | None]) -> list[ScratchQuery]:
+def window(call: Call) -> int:
+    """Rows of inputs that a unit of a kernel reads: what has to be kept of them while layers stream."""
+    return sum(w.extent for w in call.rows.windows.values()) if call.rows else 0
+
+
+def scratch_queries(found: Offers) -> list[ScratchQuery]:
     """What has to be asked of CMSIS-NN before memory can be planned."""
-    return [call.scratch_query for call in calls if call is not None and call.scratch_query is not None]
+    return [call.scratch_query for row in found for call in row if call.scratch_query is not None]
 
 
-def with_scratch(calls: Sequence[Call | None], answers: Sequence[int]) -> tuple[Call | None, ...]:
+def with_scratch(found: Offers, answers: Sequence[int]) -> Offers:
     """The calls with the scratch sizes that CMSIS-NN gave, in the order of `scratch_queries`."""
     remaining = iter(answers)
     return tuple(
-        replace(call, scratch=next(remaining))
-        if call is not None and call.scratch_query is not None
-        else call
-        for call in calls
+        tuple(
+            replace(call, scratch=next(remaining)) if call.scratch_query is not None else call for call in row
+        )
+        for row in found
     )

@@ -10,7 +10,6 @@
  * whatever of these is in the image is there because of the model.
  */
 #include "counter.h"
-#include "harness_model.h"
 #include "port.h"
 
 #include <stddef.h>
@@ -25,7 +24,7 @@ enum status {
     STATUS_OK,
     STATUS_BAD_INPUT,      /* input.bin is missing or too short */
     STATUS_MODEL_FAILED,   /* detail: what run returned */
-    STATUS_ARENA_OVERRUN,  /* detail: first changed byte behind the arena */
+    STATUS_ARENA_OVERRUN,  /* detail: first changed byte behind a memory, which memory */
     STATUS_STACK_OVERFLOW, /* the stack met the static data */
     STATUS_FAULT,          /* detail: address, exception, CFSR */
     STATUS_FILE_FAILED,    /* an output file could not be written */
@@ -43,7 +42,44 @@ static struct result {
 
 _Static_assert(sizeof(struct result) == 40, "run.py reads it");
 
-typedef int (*model_function)(PINGPONNX_ARENA *arena);
+/* ------------------------------------------------------------------------------------------- the model */
+
+/* What the model computes in; a canary directly behind it shows whether it stays there. */
+struct memory {
+    void *start;
+    uint32_t bytes;
+    uint8_t *canary;
+};
+
+/* An input or output. */
+struct port {
+    uint8_t *start;
+    uint32_t bytes;
+};
+
+/* MEMORY defines one, PLACE is the object, WATCHED the struct memory of it. */
+#ifdef PINGPONNX_HOST
+#define MEMORY(type, name)                                                                                   \
+    static struct {                                                                                          \
+        type object;                                                                                         \
+        uint8_t canary[CANARY_BYTES];                                                                        \
+    } name
+#define PLACE(name) name.object
+#define WATCHED(name) {&name.object, sizeof name.object, name.canary}
+#else
+/* The linker script puts sections of these names in their order. */
+#define MEMORY(type, name)                                                                                   \
+    static type name __attribute__((section(".bss." #name)));                                                \
+    static uint8_t name##_canary[CANARY_BYTES] __attribute__((section(".bss." #name ".canary")))
+#define PLACE(name) name
+#define WATCHED(name) {&name, sizeof name, name##_canary}
+#endif
+
+#include "harness_model.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof(array)[0])
+
+typedef __typeof__(PINGPONNX_RUN) *model_function;
 
 static int output_file;
 
@@ -82,34 +118,18 @@ static void write_all(int file, const void *data, uint32_t bytes) {
     }
 }
 
-/* --------------------------------------------------------------------------------------- arena, canary */
-
-#ifdef PINGPONNX_HOST
-
-static struct {
-    PINGPONNX_ARENA arena;
-    uint8_t canary[CANARY_BYTES];
-} memory;
-#define ARENA (&memory.arena)
-#define CANARY (memory.canary)
-
-#else
-
-/* The linker script puts the canary directly behind this section. */
-static PINGPONNX_ARENA pingponnx_arena __attribute__((section(".bss.pingponnx_arena")));
-#define ARENA (&pingponnx_arena)
-#define CANARY ((volatile uint8_t *)pingponnx_canary)
-
-#endif
+/* ------------------------------------------------------------------------------------ arena, canaries */
 
 #if defined(PINGPONNX_HOST) && defined(__SANITIZE_ADDRESS__)
 
-/* The sanitizer watches the canary: it also sees reads, and names the line. */
+/* The sanitizer watches the canaries: it also sees reads, and names the line. */
 void __asan_poison_memory_region(const volatile void *address, size_t bytes);
-static void paint_canary(void) {
-    __asan_poison_memory_region(CANARY, CANARY_BYTES);
+static void paint_canaries(void) {
+    for (uint32_t m = 0; m < LENGTH(memories); m++) {
+        __asan_poison_memory_region(memories[m].canary, CANARY_BYTES);
+    }
 }
-static void check_canary(void) {
+static void check_canaries(void) {
 }
 
 #else
@@ -118,16 +138,23 @@ static uint8_t canary_byte(uint32_t i) {
     return (uint8_t)(0xA7u ^ (i * 29u));
 }
 
-static void paint_canary(void) {
-    for (uint32_t i = 0; i < CANARY_BYTES; i++) {
-        CANARY[i] = canary_byte(i);
+static void paint_canaries(void) {
+    for (uint32_t m = 0; m < LENGTH(memories); m++) {
+        volatile uint8_t *const canary = memories[m].canary;
+        for (uint32_t i = 0; i < CANARY_BYTES; i++) {
+            canary[i] = canary_byte(i);
+        }
     }
 }
 
-static void check_canary(void) {
-    for (uint32_t i = 0; i < CANARY_BYTES; i++) {
-        if (CANARY[i] != canary_byte(i)) {
-            finish(STATUS_ARENA_OVERRUN, i);
+static void check_canaries(void) {
+    for (uint32_t m = 0; m < LENGTH(memories); m++) {
+        const volatile uint8_t *const canary = memories[m].canary;
+        for (uint32_t i = 0; i < CANARY_BYTES; i++) {
+            if (canary[i] != canary_byte(i)) {
+                result.detail[1] = m;
+                finish(STATUS_ARENA_OVERRUN, i);
+            }
         }
     }
 }
@@ -136,9 +163,11 @@ static void check_canary(void) {
 
 /* A model must not rely on what the arena held before: every sample starts from the same rubbish. */
 static void paint_arena(void) {
-    volatile uint8_t *bytes = (volatile uint8_t *)ARENA;
-    for (uint32_t i = 0; i < sizeof(PINGPONNX_ARENA); i++) {
-        bytes[i] = 0x5Au;
+    for (uint32_t m = 0; m < LENGTH(memories); m++) {
+        volatile uint8_t *const bytes = memories[m].start;
+        for (uint32_t i = 0; i < memories[m].bytes; i++) {
+            bytes[i] = 0x5Au;
+        }
     }
 }
 
@@ -211,7 +240,7 @@ void pingponnx_node_end(unsigned node, const void *data, unsigned bytes) {
 
 static int measured_call(model_function function) {
     resumed = now();
-    const int returned = function(ARENA);
+    const int returned = function(PINGPONNX_ARGUMENTS);
     counted += instructions_between(resumed, now());
     return returned;
 }
@@ -238,7 +267,7 @@ PROFILER static int measured_call(model_function function) {
     (void)*(const volatile uint32_t *)frame; /* this address is the stack pointer, the profiler notes */
     SELECT_REGION(run_region);
     resumed = now();
-    const int returned = function(ARENA);
+    const int returned = function(PINGPONNX_ARGUMENTS);
     const instant paused = now();
     SELECT_REGION(0u);
     counted += instructions_between(resumed, paused);
@@ -262,13 +291,13 @@ static uint64_t call_cost; /* what the harness adds to every measured call */
 #ifndef PINGPONNX_HOST
 
 /* Two instructions. */
-__attribute__((naked)) static int empty_model(PINGPONNX_ARENA *arena __attribute__((unused))) {
+__attribute__((naked)) static int empty_model(void) {
     __asm volatile("movs r0, #0\n\tbx lr");
 }
 
 #ifdef PINGPONNX_TRACE
 /* Three instructions and one empty node, marked as the compiler marks a model's. */
-__attribute__((naked)) static int one_empty_node(PINGPONNX_ARENA *arena __attribute__((unused))) {
+__attribute__((naked)) static int one_empty_node(void) {
     __asm volatile("push {r4, lr}\n\t"
                    "movs r0, #0\n\t"
                    "bl pingponnx_node_begin\n\t"
@@ -282,12 +311,15 @@ __attribute__((naked)) static int one_empty_node(PINGPONNX_ARENA *arena __attrib
 }
 #endif
 
+/* A function called with the model's arguments, which it leaves alone. */
+#define LIKE_MODEL(function) ((model_function)(void (*)(void))(function))
+
 static void calibrate(void) {
-    (void)measured_call(empty_model);
+    (void)measured_call(LIKE_MODEL(empty_model));
     call_cost = counted - 2u;
 #ifdef PINGPONNX_TRACE
     trace.counting = 1;
-    (void)measured_call(one_empty_node);
+    (void)measured_call(LIKE_MODEL(one_empty_node));
     trace.pair_cost = counted - call_cost - 3u;
     trace.node_cost = node_instructions[0];
     trace.counting = 0;
@@ -301,19 +333,17 @@ static void calibrate(void) {
 /* ------------------------------------------------------------------------------------------- samples */
 
 static void read_inputs(int file) {
-    uint8_t *const arena = (uint8_t *)ARENA;
-    for (uint32_t i = 0; i < sizeof pingponnx_inputs / sizeof pingponnx_inputs[0]; i++) {
+    for (uint32_t i = 0; i < LENGTH(pingponnx_inputs); i++) {
         const uint32_t bytes = pingponnx_inputs[i].bytes;
-        if (port_read(file, arena + pingponnx_inputs[i].offset, bytes) != bytes) {
+        if (port_read(file, pingponnx_inputs[i].start, bytes) != bytes) {
             finish(STATUS_BAD_INPUT, i);
         }
     }
 }
 
 static void write_outputs(void) {
-    const uint8_t *const arena = (const uint8_t *)ARENA;
-    for (uint32_t i = 0; i < sizeof pingponnx_outputs / sizeof pingponnx_outputs[0]; i++) {
-        write_all(output_file, arena + pingponnx_outputs[i].offset, pingponnx_outputs[i].bytes);
+    for (uint32_t i = 0; i < LENGTH(pingponnx_outputs); i++) {
+        write_all(output_file, pingponnx_outputs[i].start, pingponnx_outputs[i].bytes);
     }
 }
 
@@ -344,8 +374,8 @@ static void run_sample(int input_file, uint32_t sample) {
         write_all(trace.file, head, sizeof head);
     }
 #endif
-    const int returned = sample == 0u ? run_first() : PINGPONNX_RUN(ARENA);
-    check_canary();
+    const int returned = sample == 0u ? run_first() : PINGPONNX_RUN(PINGPONNX_ARGUMENTS);
+    check_canaries();
     if (returned != 0) {
         finish(STATUS_MODEL_FAILED, (uint32_t)returned);
     }
@@ -369,7 +399,7 @@ int main(void) {
         trace.file = open_for_writing("trace.bin");
     }
 #endif
-    paint_canary();
+    paint_canaries();
     for (uint32_t sample = 0; sample < header[2]; sample++) {
         run_sample(input_file, sample);
     }

@@ -21,7 +21,6 @@ _Noreturn void port_exit(int code);
 #ifndef PINGPONNX_HOST
 
 /* What the linker script knows. */
-extern uint8_t pingponnx_canary[];       /* directly behind the arena */
 extern uint32_t pingponnx_stack_limit[]; /* end of the static data: the stack must stay above it */
 extern uint32_t pingponnx_stack_top[];
 

@@ -13,7 +13,7 @@ from pingponnx.emit.literals import C_TYPES, number, rows_of
 from pingponnx.emit.manifest import manifest
 from pingponnx.emit.places import Places
 from pingponnx.emit.settings import Settings
-from pingponnx.emit.streams import Streams
+from pingponnx.emit.streams import Streams, state_bytes
 from pingponnx.emit.writer import Writer
 from pingponnx.fixed_point import Rounding
 from pingponnx.hot import hottest
@@ -186,4 +186,4 @@ def _place(memory: Plan, name: str, kind: str) -> dict[str, Any]:
     )
 
 
-__all__ = ["Settings", "emit", "prefix_of"]
+__all__ = ["Settings", "emit", "prefix_of", "state_bytes"]

@@ -11,11 +11,12 @@ from pingponnx.emit.numbers import Numbers
 from pingponnx.emit.places import Places
 from pingponnx.emit.writer import Unit, Writer
 from pingponnx.ir import Node
-from pingponnx.plan.schedule import FEED, InputMode, Segment, Step
+from pingponnx.plan.schedule import FEED, InputMode, Plan, Segment, Step
 from pingponnx.plan.stages import Extent
 
 _WRITTEN_OUT = 24  # a schedule of more calls than this is a table
 _INDENT = "    "
+_WORD = 4
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Streams:
             "count": len(segment.nodes),
             "backward": segment.backward,
             "counters": [_counter(step) for step in steps],
-            "counter_type": "uint16_t" if len(segment.steps) < 2**16 else "uint32_t",
+            "counter_type": f"uint{8 * _counter_bytes(segment)}_t",
             "functions": [
                 {"name": names[s], "parameters": self._parameters(text[s]), "text": text[s]} for s in steps
             ],
@@ -192,6 +193,20 @@ class Streams:
         root = self.places.roots[name]
         makers = (i for i, n in enumerate(self.places.graph.nodes) if root in n.outputs)
         return next(makers, FEED)
+
+
+def state_bytes(memory: Plan) -> int:
+    """What a state takes on a 32-bit core beside its arena: pointers to banks, the step, and the counters."""
+    fed = next((s for s in memory.segments if Step(FEED) in s.steps), None)
+    if fed is None:
+        return 0
+    pointers = sum(bank.bytes > 0 for bank in memory.banks)
+    counters = len(set(fed.steps)) * _counter_bytes(fed)
+    return _WORD * (pointers + 1 + -(-counters // _WORD))
+
+
+def _counter_bytes(segment: Segment) -> int:
+    return 2 if len(segment.steps) < 2**16 else 4
 
 
 def _counter(step: Step) -> str:

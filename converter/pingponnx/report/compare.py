@@ -9,7 +9,8 @@ from pingponnx.errors import Error
 from pingponnx.report.document import SCHEMA
 
 _METRICS = {"ram": ("ram", "total"), "flash": ("flash", "total"), "instructions": ("instructions",)}
-_KEY = ("model", "variant", "target", "goal", "rounding")
+_KEY = ("model", "variant", "target", "goal", "rounding", "input_mode")
+_ASSUMED = {"input_mode": "resident"}  # in reports that do not say
 
 Limits = Mapping[str, float]
 """Metric -> how many percent it may grow."""
@@ -71,7 +72,7 @@ def _rows(report: Mapping[str, Any]) -> dict[tuple[str, ...], Mapping[str, Any]]
     try:
         if report["schema"] != SCHEMA:
             raise Error(f"report schema {report['schema']!r} is unknown", "use a matching pingponnx")
-        rows = {tuple(str(row[k]) for k in _KEY): row for row in report["measurements"]}
+        rows = {tuple(str({**_ASSUMED, **row}[k]) for k in _KEY): row for row in report["measurements"]}
         for row in rows.values():
             for path in _METRICS.values():
                 _value(row, path)

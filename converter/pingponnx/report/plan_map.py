@@ -14,6 +14,7 @@ from pingponnx.ir import Graph
 from pingponnx.plan import Placed, Plan, roots_of
 from pingponnx.plan.schedule import FEED, Segment
 from pingponnx.report.memory_plan import certificate, describe_ring, held, members, streamed
+from pingponnx.report.tables import short
 from pingponnx.terminal import plain
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 20, 104, 92  # around the plot
@@ -69,14 +70,17 @@ class _Box:
 
 
 class _Map:
+    """The picture while it is drawn, from the background to the front."""
+
     def __init__(self, graph: Graph, plan: Plan) -> None:
         self.graph, self.plan = graph, plan
         ran = {k for segment in plan.segments for k in members(segment)}
         ends = {end for block in plan.blocks for end in (block.first, block.last)}
         self.columns = sorted(ran | ends)  # an alias such as Reshape costs nothing and has no column
+        self.peak = max((held(plan, segment) for segment in plan.segments), default=0)
         self.captions: list[_Box] = []
         low, high = _COLUMN
-        self.step = max(low, min(high, _WIDTH / len(self.columns)))
+        self.step = max(low, min(high, _WIDTH / max(len(self.columns), 1)))
         self.right = _LEFT + self.step * len(self.columns)
         self.width, self.height = max(self.right + _RIGHT, 640), _TOP + _HEIGHT + _BOTTOM
         self.svg = Element(
@@ -98,8 +102,9 @@ class _Map:
         self._nodes()
         self._segments()
         self._reserved()
+        blocks = SubElement(self.svg, "g", {"class": "blocks"})
         for block in self.plan.blocks:
-            self._block(block)
+            self._block(blocks, block)
         self._borders()
         indent(self.svg, " ")
         return tostring(self.svg, encoding="unicode") + "\n"
@@ -143,10 +148,9 @@ class _Map:
         SubElement(parent, "text", {"x": _n(x), "y": _n(y), **look, **more}).text = plain(text)
 
     def _header(self) -> None:
-        plan = self.plan
-        peak = max(held(plan, segment) for segment in plan.segments)
-        self._write(self.svg, _LEFT, 26, f"{self.graph.name}: {plan.arena:,} bytes, {plan.strategy}", "title")
-        self._write(self.svg, _LEFT, 45, f"{certificate(plan)}; at the peak {peak:,} bytes are in use")
+        plan, name = self.plan, short(self.graph.name)
+        self._write(self.svg, _LEFT, 26, f"{name}: {plan.arena:,} bytes, {plan.strategy}", "title")
+        self._write(self.svg, _LEFT, 45, f"{certificate(plan)}; at the peak {self.peak:,} bytes are in use")
 
     def _legend(self) -> None:
         x = float(_LEFT)
@@ -195,20 +199,19 @@ class _Map:
 
     def _segments(self) -> None:
         """A strip above the plot: which nodes run together, in which direction, and where the peak is."""
-        peak = max(held(self.plan, segment) for segment in self.plan.segments)
         for segment in self.plan.segments:
             nodes, size = members(segment), held(self.plan, segment)
             box = _Box(self._x(nodes[0]) + 1, _TOP - 24, self._x(nodes[-1]) + self.step - 1, _TOP - 8)
-            group = SubElement(self.svg, "g", {"class": "segment peak" if size == peak else "segment"})
+            group = SubElement(self.svg, "g", {"class": "segment peak" if size == self.peak else "segment"})
             direction = "backward" if segment.backward else "forward"
             steps = f"streamed in {len(segment.steps)} steps" if streamed(segment) else "layer by layer"
             SubElement(group, "title").text = f"{steps}, {direction}, {size:,} bytes held"
             SubElement(group, "path", d=box.path)
             arrow = "←" if segment.backward else "→"
-            long = f"{steps} {arrow} {size:,} bytes{', the peak' if size == peak else ''}"
+            long = f"{steps} {arrow} {size:,} bytes{', the peak' if size == self.peak else ''}"
             label = next(text for text in (long, f"{arrow} {size:,}", arrow, "") if _fits(text, box))
             self._write(group, (box.left + box.right) / 2, box.bottom - 4.5, label, "middle")
-            if size == peak:
+            if size == self.peak:
                 guide = _Box(box.left - 1, _TOP, box.right + 1, _TOP + _HEIGHT)
                 SubElement(group, "path", {"class": "guide", "d": guide.path})
 
@@ -225,10 +228,10 @@ class _Map:
         for kind, parts in sorted(paths.items()):
             SubElement(self.svg, "path", {"class": f"reserved {kind}", "d": "".join(parts)})
 
-    def _block(self, block: Placed) -> None:
+    def _block(self, parent: Element, block: Placed) -> None:
         first, last = self._users(block)
         box = self._box(block, first, last)
-        group = SubElement(self.svg, "g", {"class": block.kind})
+        group = SubElement(parent, "g", {"class": block.kind})
         SubElement(group, "title").text = plain("; ".join(self._description(block)))
         SubElement(group, "path", {"class": "block", "d": box.path})
         ring = self.plan.rings.get(block.name)
@@ -283,12 +286,8 @@ def _n(value: float) -> str:
 
 def _tick(arena: int) -> int:
     """1, 2 or 5 times a power of ten."""
-    power = 1
-    while True:
-        for factor in (1, 2, 5):
-            if factor * power * _TICKS >= arena:
-                return factor * power
-        power *= 10
+    step: int = next(f * 10**p for p in count() for f in (1, 2, 5) if f * 10**p * _TICKS >= arena)
+    return step
 
 
 def _style() -> str:

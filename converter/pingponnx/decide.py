@@ -1,0 +1,194 @@
+"""Which of its candidates runs each node: predicted cycles against bytes of flash and RAM.
+
+Flash is the sum of the constants, so that the dearest byte can go first. RAM is the arena of a whole plan:
+kernels are exchanged where it is fullest, and then everything is planned anew.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pingponnx.calls import Call
+from pingponnx.errors import BudgetError
+from pingponnx.ir import Graph
+from pingponnx.plan import Calls, Effort, Plan, Wish, plan
+from pingponnx.select import Goal, Offers, window
+
+_FLASH_OF_BALANCED = 1.15
+"""What balanced may spend on speed, times the smallest constants."""
+
+_TRIALS = 12
+"""Nodes that goal ram tries to speed up one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes that must not be exceeded; None: whatever it takes."""
+
+    ram: int | None = None  # of the arena
+    flash: int | None = None  # of the constants
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A network to decide for: `unfused` is the graph before max-pools were fused, for comparisons."""
+
+    graph: Graph
+    unfused: Graph
+    offers: Offers
+    wish: Wish
+
+    def plan(self, calls: Calls, effort: Effort) -> Plan:
+        """The plan of chosen calls."""
+        return plan(self.graph, calls, self.unfused, replace(self.wish, effort=effort))
+
+    def arenas(self, calls: Calls) -> tuple[int, int]:
+        """Roughly the arena of the plan, and the one with fed rows."""
+        found = self.plan(calls, Effort.FAST)
+        return found.arena, found.strategies["row_fed"] or 0
+
+
+def decide(task: Task, goal: Goal, budget: Budget) -> tuple[Calls, Plan]:
+    """One call a node and their plan; raises BudgetError that says how near the nearest choice comes."""
+    flash = budget.flash
+    if goal is Goal.BALANCED:
+        least = round(_FLASH_OF_BALANCED * _constants(_pick(task.offers, lambda c: (c.constants, c.cycles))))
+        flash = least if flash is None else min(flash, least)
+    if goal is Goal.RAM:
+        calls = _small(task, flash)
+    else:
+        calls = _within_ram(task, _within_flash(task.offers, _fastest, flash), goal, budget.ram)
+    memory = task.plan(calls, task.wish.effort)
+    if budget.ram is not None and memory.arena > budget.ram:
+        message = f"{task.graph.name}: the smallest arena found takes {memory.arena:,} bytes of RAM"
+        advice = "try --goal ram, or feed the input by rows"
+        raise BudgetError(f"{message}, the budget is {budget.ram:,}", advice)
+    return calls, memory
+
+
+def _fastest(call: Call) -> tuple[int, ...]:
+    return call.cycles, call.scratch, call.constants
+
+
+def _leanest(call: Call) -> tuple[int, ...]:
+    return call.scratch, window(call), call.cycles, call.constants
+
+
+def _pick(offers: Offers, key: Callable[[Call], tuple[int, ...]]) -> Calls:
+    return tuple(min(candidates, key=key) if candidates else None for candidates in offers)
+
+
+def _constants(calls: Calls) -> int:
+    return sum(call.constants for call in calls if call)
+
+
+def _within_flash(offers: Offers, key: Callable[[Call], tuple[int, ...]], limit: int | None) -> Calls:
+    """The best by a key; while the constants take too much, exchanges that cost the fewest cycles a byte."""
+    calls = _pick(offers, key)
+    while limit is not None and _constants(calls) > limit:
+        exchanges = [
+            ((other.cycles - now.cycles) / (now.constants - other.constants), index, rank, other)
+            for index, now in enumerate(calls)
+            if now
+            for rank, other in enumerate(offers[index])
+            if other.constants < now.constants
+        ]
+        if not exchanges:
+            message = f"the constants take {_constants(calls):,} bytes at least"
+            raise BudgetError(f"{message}, the budget is {limit:,}", "quantize the model, or make it smaller")
+        _, index, _, other = min(exchanges, key=lambda e: e[:3])
+        calls = _exchanged(calls, index, other)
+    return calls
+
+
+def _exchanged(calls: Calls, index: int, call: Call) -> Calls:
+    return (*calls[:index], call, *calls[index + 1 :])
+
+
+# -- RAM --------------------------------------------------------------------------------------------
+
+
+def _within_ram(task: Task, calls: Calls, goal: Goal, budget: int | None) -> Calls:
+    """Exchanges kernels at the fullest moment for leaner ones until the arena is small enough.
+
+    Without a budget balanced may take what the paper's ping-pong takes, cycles any arena.
+    """
+    while True:
+        memory = task.plan(calls, Effort.FAST)
+        limit = budget
+        if goal is Goal.BALANCED:
+            ping_pong = memory.strategies["ping_pong"]
+            limit = ping_pong if limit is None else min(limit, ping_pong or limit)
+        if limit is None or memory.arena <= limit:
+            return calls
+        leaner = list(_leaner(task, calls, fullest(memory)))
+        if not leaner:
+            return calls
+        _, index, call = min(leaner, key=lambda e: e[:2])
+        calls = _exchanged(calls, index, call)
+
+
+def _leaner(task: Task, calls: Calls, nodes: Sequence[int]) -> Iterator[tuple[float, int, Call]]:
+    """For each node the next leaner call, with its price in cycles a byte of scratch."""
+    for index in nodes:
+        now = calls[index]
+        if now is None:
+            continue
+        others = [c for c in task.offers[index] if _leanest(c)[:2] < _leanest(now)[:2]]
+        if others:
+            best = min(others, key=lambda c: c.cycles)
+            saved = max(now.scratch - best.scratch, 1)
+            yield (best.cycles - now.cycles) / saved, index, best
+
+
+def fullest(memory: Plan) -> tuple[int, ...]:
+    """The nodes of the segment in which most bytes of the arena are in use."""
+
+    def used(nodes: Sequence[int]) -> int:
+        return max(sum(b.bytes for b in memory.blocks if b.first <= n <= b.last) for n in nodes)
+
+    return max((s.nodes for s in memory.segments if s.nodes), key=used)
+
+
+def _small(task: Task, flash: int | None) -> Calls:
+    """The smallest arena, and then the fastest kernels that do not enlarge it."""
+    calls = _within_flash(task.offers, _leanest, flash)
+    least = task.arenas(calls)
+    for scratch in sorted({c.scratch for candidates in task.offers for c in candidates}, reverse=True):
+        allowed = (tuple(c for c in row if _fits(c, calls[i], scratch)) for i, row in enumerate(task.offers))
+        faster = _within_flash(tuple(allowed), _fastest, flash)
+        if _no_worse(task.arenas(faster), least):
+            calls = faster
+            break
+    gains = sorted((_gain(task, calls, i), i) for i, call in enumerate(calls) if call)[:_TRIALS]
+    for gain, index in gains:
+        if gain < 0:
+            calls = _sped_up(task, calls, index, least, flash)
+    return calls
+
+
+def _no_worse(now: tuple[int, int], least: tuple[int, int]) -> bool:
+    return now[0] <= least[0] and now[1] <= least[1]
+
+
+def _fits(call: Call, lean: Call | None, scratch: int) -> bool:
+    """Among the calls that need no more rows of their inputs than the leanest, those of little scratch."""
+    return lean is not None and window(call) <= window(lean) and call.scratch <= max(scratch, lean.scratch)
+
+
+def _gain(task: Task, calls: Calls, index: int) -> int:
+    now = calls[index]
+    assert now is not None
+    return min(c.cycles for c in task.offers[index]) - now.cycles
+
+
+def _sped_up(task: Task, calls: Calls, index: int, least: tuple[int, int], flash: int | None) -> Calls:
+    """With the fastest call of a node that leaves the arenas as they are."""
+    now = calls[index]
+    assert now is not None
+    for call in sorted((c for c in task.offers[index] if c.cycles < now.cycles), key=_fastest):
+        tried = _exchanged(calls, index, call)
+        if flash is not None and _constants(tried) > flash:
+            continue
+        if _no_worse(task.arenas(tried), least):
+            return tried
+    return calls
