@@ -22,7 +22,8 @@ static inline uint32_t sxtb16(uint32_t x) {
     __asm("sxtb16 %0, %1" : "=r"(result) : "r"(x));
     return result;
 #else
-    return ((uint32_t)(int32_t)(int8_t)(x & 0xFFu) & 0xFFFFu) | ((uint32_t)(int32_t)(int8_t)(x >> 16 & 0xFFu) << 16);
+    return ((uint32_t)(int32_t)(int8_t)(x & 0xFFu) & 0xFFFFu) |
+           ((uint32_t)(int32_t)(int8_t)(x >> 16 & 0xFFu) << 16);
 #endif
 }
 

@@ -52,11 +52,11 @@ def test_the_most_read_tables_that_fit(sizes: list[tuple[int, int]], budget: int
 
 
 def test_reads_follow_from_the_layers() -> None:
-    reads = {table.name: table.reads for table in converted(EXAMPLE).constants.values()}
-    assert reads["n1_weights"] == reads["n1_bias"] == 28 * 28  # output pixels before the fused pool
-    assert reads["n1_multiplier"] == 14 * 14
-    assert reads["n2_weights"] == 10 * 10
-    assert {reads[f"n{i}_{role}"] for i in (4, 5, 6) for role in ("weights", "bias", "multiplier")} == {1}
+    tables = converted(EXAMPLE).constants.values()
+    weights = {table.node: table.reads for table in tables if table.role == "weights"}
+    assert weights == {1: 28 * 28, 2: 10 * 10, 4: 1, 5: 1, 6: 1}  # output pixels before the fused pools
+    for table in tables:
+        assert table.reads in (weights[table.node], {1: 14 * 14, 2: 5 * 5}.get(table.node, 1))
 
 
 def test_reads_of_an_equal_table_add_up(tmp_path: Path) -> None:
@@ -151,13 +151,10 @@ def test_sizes() -> None:
 def test_convert(tmp_path: Path) -> None:
     done = command_line("convert", EXAMPLE, "-o", tmp_path / "out", "--hot-weights", "4K", "--json")
     hot = json.loads(done.stdout)["hot_weights"]
-    assert hot["budget"] == 4096 and hot["tables"][0] == {
-        "symbol": "lenet5_int8_n1_weights",
-        "node": "node_conv2d",
-        "role": "weights",
-        "bytes": 150,
-        "reads": 784,
-    }
+    table = hot["tables"][0]
+    assert (hot["budget"], hot["bytes"]) == (4096, sum(t["bytes"] for t in hot["tables"]))
+    assert (table["symbol"], table["node"]) == ("lenet5_int8_n1_weights", "node_conv2d")
+    assert (table["role"], table["reads"]) == ("weights", 28 * 28)
     done = command_line("convert", EXAMPLE, "-o", tmp_path / "out", "--hot-weights", "4K")
     assert f"{hot['bytes']:,} B of them in RAM" in done.stdout
     done = command_line("convert", EXAMPLE, "-o", tmp_path / "out", "--hot-weights", "some")

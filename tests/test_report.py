@@ -42,6 +42,7 @@ MEASUREMENT_KEYS = {
     "ledger",
     "stack_bound",
     "hot_weights",
+    "plan",
 }
 
 
@@ -76,6 +77,23 @@ def test_schema(content: dict[str, Any]) -> None:
         assert row["ram"]["total"] == row["ram"]["arena"] + row["ram"]["static"] + row["ram"]["stack"]
         assert row["flash"]["total"] == row["flash"]["code"] + row["flash"]["constants"]
         assert row["equal_to_reference"] and row["equal_to_other_variant"]
+
+
+def test_the_ladder_of_every_measurement(content: dict[str, Any]) -> None:
+    for row in content["measurements"]:
+        plan = row["plan"]
+        assert set(plan) == {"strategy", "arena", "lower_bound", "strategies", "input_mode"}
+        assert plan["lower_bound"] <= plan["arena"] == plan["strategies"][plan["strategy"]]
+        assert plan["arena"] == row["ram"]["arena"] and plan["input_mode"] == "resident"
+        assert ("two_buffers" in plan["strategies"]) == (row["variant"] == "cmsis-nn")
+    files, plan = render(content), _row(content, "paper_cifar_int8", "optimised")["plan"]
+    for name, size in plan["strategies"].items():
+        shown = f"{name} (used)" if name == plan["strategy"] else name
+        assert re.search(
+            rf"^\| {re.escape(shown)} +\| +{size:,} \| +[\d.]+ % \|$", files["report.md"], re.MULTILINE
+        )
+        assert f'<td class="text">{shown}</td><td>{size:,}</td>' in files["report.html"]
+    assert f'<td class="text">lower bound</td><td>{plan["lower_bound"]:,}</td>' in files["report.html"]
 
 
 def test_nodes_and_functions_add_up_to_the_run(content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the planner counts streams with: distances, rings, orders and loads, against formulas and naive loops."""
+"""What streams are counted with: distances, rings, orders and loads, against formulas and naive loops."""
 
 import itertools
 from collections.abc import Iterator
@@ -71,11 +71,11 @@ def _enumerated(net: Layers, kernel: int, stride: int, backward: bool) -> int:
 
 
 def _single_layers() -> Iterator[Layers]:
-    sizes = [(3, 2, 4), (4, 3, 2)]
+    sizes = [(7, 2, 4), (8, 3, 2)]
     for kernel, stride, pad, height in itertools.product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2), (5, 8, 9)):
         for (width, channels, out), fused in itertools.product(sizes, (1, 2)):
             wide = Layer("conv", out, (kernel, 1), stride, (pad, 0, pad, 0), pool=(fused, fused))
-            if pad < kernel and wide.output((height, width, channels))[0] > 0:
+            if pad < kernel and min(wide.output((height, width, channels))) > 0:
                 yield Layers((height, width, channels), (wide,))
 
 
@@ -158,7 +158,7 @@ RINGS = {  # by the stages of a segment: rows that exist at once (memory.md, B.4
     "overlapping pool": ((CONV, Layer("pool", 0, (3, 3), 2)), [3]),
     "a chain": ((CONV, conv(2, 5), depthwise(), conv(4)), [5, 3, 1]),
     "a skip over two": ((CONV, CONV, CONV, add(3, 1), conv(4)), [3, 3, 1, 1]),
-    "a skip over one": ((CONV, CONV, add(2, 1), conv(4)), [2, 1, 1]),
+    "a skip over one": ((CONV, CONV, add(2, 1), conv(4)), [3, 1, 1]),
     "reduction": ((CONV, *classifier(3)[:1]), [1]),
 }
 

@@ -68,13 +68,18 @@ def convert(
     ]
     if as_json:
         result: dict[str, Any] = {"model": conversion.graph.name}
-        result |= {"files": sorted(conversion.sources), "arena": arena}
+        result |= {"files": sorted(conversion.sources), "arena": arena, "state": conversion.state}
+        result["banks"] = {bank.name: bank.bytes for bank in conversion.plan.banks}
         result["hot_weights"] = conversion.hot.row(conversion.graph, prefix)
         result |= {"constants": constants, "strategy": conversion.plan.strategy, "fallbacks": fallbacks}
         print_json(result | {"header": f"{prefix}.h", "function": f"{prefix}_run"})
         return
     hot = f", {conversion.hot.bytes:,} B of them in RAM" if conversion.hot.tables else ""
-    print(f"{out}: {prefix}.h declares {prefix}_run; arena {arena:,} B, constants {constants:,} B{hot}")
+    state = f", state {conversion.state} B" if conversion.state else ""
+    what = f"arena {arena:,} B{state}, constants {constants:,} B{hot}"
+    print(f"{out}: {prefix}.h declares {prefix}_run; {what}")
+    for bank in conversion.plan.banks:
+        print(f"  bank {bank.name}: {bank.bytes:,} of {bank.capacity:,} B")
     for item in fallbacks:
         print(plain(f"  {item['node']} runs our plain kernel: {item['reason']}"))
 
@@ -197,6 +202,9 @@ def _print_report(content: dict[str, Any], by: str, board: Path | None) -> None:
         if title:
             print(plain(title))
         print_table(rows)
+    for row in content["measurements"]:
+        if row["input_obstacle"]:
+            print(plain(f"{row['model']}, {row['variant']}: its input is resident: {row['input_obstacle']}"))
     print(cycle_note(content["measurements"]))
     for row in board_rows(content, board) if board else ():
         ratio = f"ratio {row.ratio:.3f}"

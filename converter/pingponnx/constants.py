@@ -1,6 +1,6 @@
 """The constant tables of a model's calls, and how much of them a run reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -55,10 +55,8 @@ def constants(graph: Graph, calls: Calls, memory: Plan) -> dict[Key, Constant]:
     for index, (node, call) in enumerate(zip(graph.nodes, calls, strict=True)):
         if call is None:
             continue
-        tables = list(_tables(graph, node, call, by_rows=index in streamed))
-        outputs = sum(graph.tensors[name].size for name in node.outputs)
-        for role, data in tables:
-            read = _read_bytes(role, data, call, outputs, tables)
+        for role, data in _tables(graph, node, call, by_rows=index in streamed):
+            read = _read_bytes(graph, node, call, role, data)
             key = key_of(data)
             old = found.get(key)
             found[key] = (
@@ -83,11 +81,12 @@ def _tables(graph: Graph, node: Node, call: Call, *, by_rows: bool) -> Iterator[
                 yield f"input{index}", data
 
 
-def _read_bytes(role: str, data: Array, call: Call, outputs: int, tables: Sequence[tuple[str, Array]]) -> int:
-    """A layer's weights meet every input that they are multiplied by; other tables serve each output once."""
-    if role.startswith("input") and call.macs:
-        return call.macs * data.itemsize
-    weights = sum(values.size for name, values in tables if name == "weights")
-    if role in _BY_WINDOW and weights:
-        return call.macs // weights * data.nbytes
-    return outputs * data.itemsize
+def _read_bytes(graph: Graph, node: Node, call: Call, role: str, data: Array) -> int:
+    """A layer's weights meet every input that they are multiplied by; other tables serve each output once.
+
+    Kernels pack weights as they like, so that their number is that of the node's own.
+    """
+    if role in _BY_WINDOW and call.macs:
+        return call.macs // graph.tensors[node.inputs[1]].size * data.nbytes
+    values = sum(graph.tensors[name].size for name in node.outputs)
+    return (call.macs if role.startswith("input") and call.macs else values) * data.itemsize

@@ -30,8 +30,8 @@ def ledger(
     """The ledger of a linked firmware.
 
     `kernels` gives bytes of the model's own code by kernel (see `attribution.py`), `state` those that
-    tell how far fed rows have come. Raises MismatchError when the rows do not sum to the map file, or the linked
-    arena or state is not the planned one.
+    tell how far fed rows have come. Raises MismatchError when the rows do not sum to the map file, or
+    the linked arena or state is not the planned one.
     """
     totals: Counter[tuple[str, str, str]] = Counter()
     for row in memory.flash:

@@ -85,7 +85,7 @@ class MemoryMap:
 
     @property
     def arenas(self) -> dict[str, int]:
-        """The linked size of the arena by bank, "" without banks; a state with its arena in it counts whole."""
+        """The linked size of the arena by bank, "" without banks: of a state with its arena in it, all."""
         return {
             row.name.removeprefix(ARENA).removeprefix("_"): row.bytes
             for row in self.ram

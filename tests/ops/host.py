@@ -38,6 +38,7 @@ from pingponnx.ir import Array
 
 ROOT = Path(__file__).resolve().parents[2]
 _CTYPES = {"float32": "float"}
+_CMSIS_SCRATCH = 4 * 4096
 _SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 _WARN = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
 
@@ -63,14 +64,9 @@ class Run:
 
 def run_c(runs: Sequence[Run], tmp_path: Path, flags: Sequence[str] = ()) -> list[Array]:
     """Compile all runs into one sanitized program; returns the outputs."""
-    headers = sorted({run.header for run in runs})
-    text = ["#include <stdio.h>", "#include <stdlib.h>", *(f'#include "{h}"' for h in headers)]
-    text += [
-        line for i, run in enumerate(runs) for line in (_row_function if run.order else _function)(i, run)
-    ]
-    text += ["int main(void) {", *(f"    case_{i}();" for i in range(len(runs))), "    return 0;", "}"]
+    main = ["int main(void) {", *(f"    case_{i}();" for i in range(len(runs))), "    return 0;", "}"]
     source, binary = tmp_path / "kernels.c", tmp_path / "kernels"
-    source.write_text("\n".join(text) + "\n")
+    source.write_text("\n".join([*includes(runs), *functions(runs), *main]) + "\n")
     include = [f"-I{ROOT / 'runtime_c'}", f"-I{ROOT / 'cmsis_baseline'}"]
     files = ["-o", str(binary), str(source)]
     command = [_cc(), *_WARN, *_SANITIZE, *include, *files, *flags, "-lm"]
@@ -78,13 +74,30 @@ def run_c(runs: Sequence[Run], tmp_path: Path, flags: Sequence[str] = ()) -> lis
     assert built.returncode == 0, built.stderr[-4000:]
     ran = subprocess.run([str(binary)], capture_output=True)
     assert ran.returncode == 0, ran.stderr.decode()[-4000:]
+    return split_outputs(runs, ran.stdout)
+
+
+def includes(runs: Sequence[Run]) -> list[str]:
+    """What the runs' functions need, as C."""
+    headers = sorted({run.header for run in runs})
+    return ["#include <stdio.h>", "#include <stdlib.h>", *(f'#include "{h}"' for h in headers)]
+
+
+def functions(runs: Sequence[Run]) -> list[str]:
+    """A C function `case_<number>` for each run, which writes its output to stdout."""
+    return [
+        line for i, run in enumerate(runs) for line in (_row_function if run.order else _function)(i, run)
+    ]
+
+
+def split_outputs(runs: Sequence[Run], data: bytes) -> list[Array]:
+    """The runs' outputs out of what they wrote one after the other."""
     outputs, position = [], 0
     for run in runs:
         count = int(np.prod(run.shape)) * run.dtype.itemsize
-        data = ran.stdout[position : position + count]
-        outputs.append(np.frombuffer(data, run.dtype).reshape(run.shape))
+        outputs.append(np.frombuffer(data[position : position + count], run.dtype).reshape(run.shape))
         position += count
-    assert position == len(ran.stdout)
+    assert position == len(data)
     return outputs
 
 
@@ -115,7 +128,8 @@ def _function(number: int, run: Run) -> list[str]:
         output = f"(({ctype} *)(void *)(memory_{number} + {origin - distance}))"
     arguments = []
     for position, argument in enumerate(run.call.arguments):
-        declared, local, spelled = _argument(f"arg_{number}_{position}", argument, names, output)
+        name = f"arg_{number}_{position}"
+        declared, local, spelled = _argument(name, argument, names, output, run.call.scratch)
         lines += declared
         body += local
         arguments.append(spelled)
@@ -131,7 +145,7 @@ def _quoted(text: str) -> str:
 
 
 def _argument(
-    name: str, argument: Argument, inputs: Mapping[int, str], output: str
+    name: str, argument: Argument, inputs: Mapping[int, str], output: str, scratch: int
 ) -> tuple[list[str], list[str], str]:
     """File-scope lines, function-scope lines, and the expression."""
     match argument:
@@ -146,11 +160,16 @@ def _argument(
         case Local(ctype, count):
             return [], [f"{ctype}{name}[{count}];"], name
         case Scratch():
-            return [f"static int32_t {name}[4096];"], [], name
+            return [_scratch(name, scratch)], [], name
         case ScratchBytes():
-            return [], [], "4 * 4096"
+            return [], [], str(scratch or _CMSIS_SCRATCH)
         case _:
             return [], [], _spell(argument)
+
+
+def _scratch(name: str, count: int) -> str:
+    """Scratch memory of exactly as many bytes as asked for, words; CMSIS-NN's was not asked for."""
+    return f"static _Alignas(4) uint8_t {name}[{count or _CMSIS_SCRATCH}];"
 
 
 def _constant(name: str, argument: Table | Struct) -> tuple[list[str], list[str], str]:
@@ -265,6 +284,8 @@ def _row_argument(
             return [], _UNIT[type(argument)]
         case RowValues(index):
             return [], str(sizes[index][2])
+        case Scratch():
+            return [_scratch(name, run.call.scratch)], name
         case Table() | Struct():
             declared, _, spelled = _constant(name, argument)
             return declared, spelled
@@ -286,14 +307,14 @@ def _c(dtype: np.dtype[Any]) -> str:
 
 def _array(name: str, data: Array) -> str:
     values = ", ".join(_spell(v) for v in data.ravel().tolist())
-    return f"static const {_c(data.dtype)} {name}[] = {{{values}}};"
+    return f"static const _Alignas(8) {_c(data.dtype)} {name}[] = {{{values}}};"
 
 
 def _spell(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "{" + ", ".join(_spell(v) for v in value) + "}"
     if isinstance(value, int):
-        return str(value)
+        return "INT32_MIN" if value == -(2**31) else str(value)
     if np.isinf(value):
         return "INFINITY" if value > 0 else "-INFINITY"
     return "NAN" if np.isnan(value) else f"{float(np.float32(value)).hex()}f"

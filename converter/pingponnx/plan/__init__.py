@@ -20,7 +20,7 @@ from pingponnx.plan.placement import Effort, lower_bound, place
 from pingponnx.plan.replay import verify_plan
 from pingponnx.plan.schedule import Bank, InputMode, Placed, Plan
 from pingponnx.plan.simulate import Streams
-from pingponnx.plan.stages import network_of, roots_of, unfeedable
+from pingponnx.plan.stages import network_of, roots_of, unfeedable, unreadable
 
 Calls = Sequence[Call | None]
 
@@ -51,12 +51,14 @@ def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Pla
     """Place everything; `unfused` is the same network before max-pools were fused, for the comparison.
 
     Sizes count network input (unless it is external or fed), output and kernel scratch. Raises
-    BudgetError for an arena that no board or bank holds, UnsupportedError when rows cannot be fed, and
-    MemoryPlanError if verification fails.
+    BudgetError for an arena that no board or bank holds, UnsupportedError when the inputs cannot
+    be as wished, and MemoryPlanError if verification fails.
     """
     obstacle = unfeedable(graph, calls)
     if wish.mode is InputMode.ROWS and obstacle:
         raise obstacle
+    if wish.mode is InputMode.EXTERNAL and (reason := unreadable(graph)):
+        raise reason
     ladder = dict(_resident(graph, calls, wish.effort))
     if not obstacle:
         ladder["row_fed"] = _smallest(graph, calls, InputMode.ROWS, wish.effort)

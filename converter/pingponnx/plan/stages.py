@@ -152,6 +152,15 @@ def unfeedable(graph: Graph, calls: Sequence[Call | None]) -> UnsupportedError |
     return UnsupportedError(found, _FEED_HINT) if found else None
 
 
+def unreadable(graph: Graph) -> UnsupportedError | None:
+    """Why the network's inputs cannot stay in the caller's memory; None when they can."""
+    roots = roots_of(graph)
+    found = [name for name in graph.outputs if roots.get(name) in graph.inputs]
+    what = "is an input itself, which has no place in the arena"
+    items = [Unsupported(graph.name, "Graph", f"output {graph.ports[name].name!r} {what}") for name in found]
+    return UnsupportedError(items, "keep the inputs in the arena (--input resident)") if items else None
+
+
 def extents_of(graph: Graph) -> dict[str, Extent]:
     """The rows of every root; an input has those of its alias with most, e.g. n h w 1 for n 1 h w."""
     roots = roots_of(graph)

@@ -8,12 +8,12 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pingponnx.report.tables import (
-    fallbacks,
     frame,
     function_rows,
     hot_rows,
     ledger_rows,
     node_rows,
+    notes,
     plan_rows,
     summary_rows,
 )
@@ -25,6 +25,7 @@ _TEXT = {
     "target",
     "variant",
     "goal",
+    "input",
     "operator",
     "kernel",
     "function",
@@ -67,13 +68,14 @@ def _markdown(content: Mapping[str, Any]) -> str:
     for row in content["measurements"]:
         parts += [f"## {_title(row)}", "", _table(node_rows(row)), "", _table(plan_rows(row)), ""]
         parts += [_table(hot_rows(row)), ""] if hot_rows(row) else []
-        parts += [f"- {_cell(node)} runs our plain kernel: {_cell(why)}" for node, why in fallbacks(row)]
-        parts += [""] if row["fallbacks"] else []
+        parts += [f"- {_cell(note)}" for note in notes(row)]
+        parts += [""] if notes(row) else []
     return "\n".join(parts)
 
 
 def _title(row: Mapping[str, Any]) -> str:
-    return _cell(f"{row['model']}, {row['variant']}, {row['target']}, goal {row['goal']}")
+    setting = f"goal {row['goal']}, input {row['input_mode']}"
+    return _cell(f"{row['model']}, {row['variant']}, {row['target']}, {setting}")
 
 
 def _cell(text: str) -> str:
@@ -133,5 +135,5 @@ def _html(content: Mapping[str, Any]) -> str:
         versions=_versions(content["tool"]),
         cycle_note=cycle_note(rows),
         text_columns=sorted(_TEXT),
-        details=[{"title": _title(r), "tables": _tables(r), "fallbacks": fallbacks(r)} for r in rows],
+        details=[{"title": _title(r), "tables": _tables(r), "notes": notes(r)} for r in rows],
     )

@@ -216,11 +216,14 @@ class _Map:
                 SubElement(group, "path", {"class": "guide", "d": guide.path})
 
     def _reserved(self) -> None:
-        """While a segment streams its blocks stay, also beside the nodes that use them: one area a kind."""
+        """While a segment streams its blocks stay, also beside the nodes that use them: one area a kind.
+
+        Scratch does not: it is nobody's between two calls.
+        """
         paths: dict[str, list[str]] = {}
         for segment in self._streamed:
             nodes = members(segment)
-            for block in self.plan.blocks:
+            for block in (block for block in self.plan.blocks if block.kind != "scratch"):
                 first, last = self._users(block)
                 if first <= nodes[-1] and nodes[0] <= last:
                     box = self._box(block, nodes[0], nodes[-1])

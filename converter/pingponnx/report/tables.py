@@ -16,6 +16,7 @@ _COLUMNS = {
     "variant": "variant",
     "target": "target",
     "goal": "goal",
+    "input": "input_mode",
     "rounding": "rounding",
     "dtype": "dtype",
     "RAM": "ram.total",
@@ -59,6 +60,7 @@ def summary_rows(rows: Rows) -> list[dict[str, str]]:
             "target": r["target"],
             "variant": r["variant"],
             "goal": r["goal"],
+            "input": "resident instead" if r["input_obstacle"] else r["input_mode"],
             "RAM": _number(r["ram"]["total"]),
             "RAM vs CMSIS-NN": _relative(r, base.get(_setting(r)), "ram"),
             "arena": _number(r["ram"]["arena"]),
@@ -78,7 +80,7 @@ def summary_rows(rows: Rows) -> list[dict[str, str]]:
 
 
 def _setting(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[key]) for key in ("model", "target", "goal", "rounding"))
+    return tuple(str(row[key]) for key in ("model", "target", "goal", "rounding", "input_mode"))
 
 
 def _number(value: int | None) -> str:
@@ -200,9 +202,11 @@ def node_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def fallbacks(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Nodes of a CMSIS-NN measurement that run our plain kernel, and why."""
-    return [(n["name"], n["fallback"]) for n in row["nodes"] if n["fallback"]]
+def notes(row: Mapping[str, Any]) -> list[str]:
+    """What a CMSIS-NN measurement could not have as it was asked for, and why."""
+    obstacle = [f"its input is resident: {row['input_obstacle']}"] if row["input_obstacle"] else []
+    nodes = [n for n in row["nodes"] if n["fallback"]]
+    return [*obstacle, *(f"{n['name']} runs our plain kernel: {n['fallback']}" for n in nodes)]
 
 
 def tables(rows: Rows, by: str) -> list[tuple[str, list[dict[str, str]]]]:

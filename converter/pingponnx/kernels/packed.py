@@ -1,0 +1,248 @@
+"""Convolution and fully connected layers with two channels of weights in every 16 bits (runtime_c/packed_s8.h).
+
+Four output channels and two pixels share every load: 16 multiplications take 14 instructions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pingponnx.calls import (
+    Argument,
+    Call,
+    First,
+    Input,
+    Local,
+    Output,
+    RowPointers,
+    Rows,
+    Scratch,
+    Struct,
+    Table,
+)
+from pingponnx.fixed_point import Rounding
+from pingponnx.ir import Array
+from pingponnx.kernels import kernels_for
+from pingponnx.ops import Site
+from pingponnx.ops.conv import Conv
+from pingponnx.ops.linear import Linear
+from pingponnx.ops.window import Window, geometry, hw, lying, row_distance, row_window
+from pingponnx.targets import Target
+
+_QUAD = 4  # products that are packed together
+_BLOCK = 4  # output channels that are
+_LONGEST = 8  # quads in a row without a branch
+_SUM_BITS = 24  # of every second channel's sums
+
+
+# -- packing ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """A matrix of weights and its biases, as packed_s8.h has them; `unroll` divides `quads`."""
+
+    weights: Table
+    bias: Table
+    multiplier: Table
+    right: Table
+    quads: int
+    unroll: int
+    channel_step: int
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (self.weights, self.bias, self.multiplier, self.right)
+
+
+def pack(linear: Linear, site: Site) -> Packed | None:
+    """The layer's constants; None where packed sums would not be exact, or its scales are not simple."""
+    weights = linear.weights.reshape(len(linear.weights), -1).astype(np.int64)
+    if linear.weight_zero_point.any() or not _simple(linear, site.rounding):
+        return None
+    bias = linear.bias.astype(np.int64) - linear.input_zero_point * weights.sum(axis=1)
+    # the ends of the sums, for values of -128 to 127
+    ends = [np.where(weights > 0, weights * high, weights * low).sum(axis=1) for low, high in _ENDS]
+    limit = 2 ** (_SUM_BITS - 1)
+    if (bias + ends[0])[1::2].min(initial=0) < -limit or (bias + ends[1])[1::2].max(initial=0) >= limit:
+        return None
+    unroll = _unroll(-(-weights.shape[1] // _QUAD))
+    quads = -(-weights.shape[1] // (_QUAD * unroll)) * unroll
+    halves = _halves(weights, quads * _QUAD)
+    if halves.min() < -(2**15) or halves.max() >= 2**15:  # -128 beside a negative weight
+        return None
+    per_channel, scaling = linear.kernel_fields()["channel_step"], linear.requantizer
+    length = len(weights) if per_channel else 1
+    right = None if scaling.plain else (-scaling.shift[:length]).astype(np.int8)
+    return Packed(
+        Table("weights", _words(halves)),
+        Table("bias", _biases(bias)),
+        Table("multiplier", np.ascontiguousarray(scaling.multiplier[:length])),
+        Table("right", right),
+        quads,
+        unroll,
+        int(length > 1),
+    )
+
+
+_ENDS = ((127, -128), (-128, 127))  # what negative and positive weights are multiplied by
+
+
+def _simple(linear: Linear, rounding: Rounding) -> bool:
+    """True where packed_s8_requantize is the contract's."""
+    if rounding is Rounding.SINGLE:
+        return linear.requantizer.plain
+    return bool((linear.requantizer.shift < 0).all())
+
+
+def _unroll(quads: int) -> int:
+    """How many quads run in a row, so that branches and zeros to fill up the last round take least."""
+    return min(
+        range(1, min(quads, _LONGEST) + 1),
+        key=lambda n: (-(-quads // n) * (n * _QUAD_CYCLES + (_ROUND_CYCLES if n < quads else 0)), n),
+    )
+
+
+def _halves(weights: Array, depth: int) -> Array:
+    """256 * b + a of pairs of channels, `pair k`; zeros fill both up, a last block of 3 channels to 4."""
+    count, taps = weights.shape
+    channels = count + count % 2 if count % _BLOCK < 3 else count + 1
+    padded = np.zeros((channels, depth), np.int64)
+    padded[:count, :taps] = weights
+    return padded[0::2] + 256 * padded[1::2]
+
+
+def _words(halves: Array) -> NDArray[np.uint32]:
+    """By block of two pairs and quad, the words (k0, k2) of its pairs, then (k1, k3)."""
+    quads = (halves & 0xFFFF).astype(np.uint32).reshape(len(halves), -1, _QUAD)
+    words = quads[:, :, :2] | quads[:, :, 2:] << 16
+    blocks = [words[i : i + 2].transpose(1, 2, 0).ravel() for i in range(0, len(words), 2)]
+    return np.concatenate(blocks).astype(np.uint32)
+
+
+def _biases(bias: Array) -> NDArray[np.int32]:
+    """By pair, that of A and 256 * B + A, modulo 2^32."""
+    padded = np.append(bias, np.zeros(-len(bias) % _BLOCK, np.int64))
+    pairs = np.stack([padded[0::2], 256 * padded[1::2] + padded[0::2]], axis=1)
+    return (pairs & 0xFFFFFFFF).astype(np.uint32).view(np.int32).ravel()
+
+
+# -- convolution ------------------------------------------------------------------------------------
+
+
+@kernels_for(Conv)
+def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
+    """Rows of outputs from columns of two pixels; with a fused pool also line by line of it."""
+    if not site.quantized or op.group != 1 or site.x.shape[0] != 1 or not _worthwhile(target):
+        return
+    packed = pack(op.lower(site), site)
+    if packed is None:
+        return
+    name, header = "conv_packed_s8", "conv_packed_s8.h"
+    rows_params = _params(op, site, packed)
+    whole = op.window.then(op.pool) if op.pool else op.window
+    flat_op, flat = _lying(op, site)
+    pointers = Local(f"const {site.x.dtype.c} *", (flat_op.window.then(flat_op.pool) if flat_op.pool else flat_op.window).extent[0])
+    inputs: tuple[Argument, ...] = (*packed.tables, Scratch())
+    cycles = _cycles(flat_op, flat, packed)
+    call = Call(
+        name,
+        header,
+        (_params(flat_op, flat, packed), Input(), *inputs, pointers, Output()),
+        scratch=max(_scratch(op, packed, site), _scratch(flat_op, packed, flat)),
+        overlap={0: _distance(op, site)},
+        macs=op.macs(site),
+        cycles=cycles,
+        rows=Rows(
+            f"{name}_row",
+            header,
+            (rows_params, RowPointers(), *inputs, Output()),
+            {0: row_window(whole)},
+            elementwise=_pointwise(op) and site.x.shape == site.y.shape,
+        ),
+    )
+    yield call
+    if op.pool is not None and op.pool.kernel[0] > 1:
+        part = Rows(
+            f"{name}_part",
+            header,
+            (rows_params, RowPointers(), *inputs, First(), Output()),
+            {0: row_window(op.window)},
+            units=op.pool.kernel[0],
+            step=op.pool.stride[0],
+        )
+        yield replace(call, function="", overlap={}, arguments=part.arguments, rows=part)
+
+
+def _worthwhile(target: Target) -> bool:
+    return target.dsp and not target.mve
+
+
+def _pointwise(op: Conv) -> bool:
+    """True when every output pixel is made of the input pixel in its place."""
+    return op.window == Window((1, 1)) and op.pool is None
+
+
+def _lying(op: Conv, site: Site) -> tuple[Conv, Site]:
+    """The layer with as many pixels in a row as can be: they are made in pairs."""
+    if _pointwise(op):
+        x, y = (replace(t, shape=(1, 1, t.size // t.shape[-1], t.shape[-1])) for t in (site.x, site.y))
+        return op, replace(site, inputs=(x, *site.inputs[1:]), outputs=(y,))
+    flat, window = lying(site, op.window)
+    if flat is site:
+        return op, site
+    return replace(op, window=window, pool=op.pool.transposed if op.pool else None), flat
+
+
+def _params(op: Conv, site: Site, packed: Packed) -> Struct:
+    pool = op.pool or Window((1, 1))
+    fields: dict[str, Any] = {
+        "groups": 1,
+        "pool_h": pool.kernel[0],
+        "pool_w": pool.kernel[1],
+        "pool_stride_h": pool.stride[0],
+        "pool_stride_w": pool.stride[1],
+    }
+    numbers = {"channel_step": packed.channel_step, "quads": packed.quads, "unroll": packed.unroll}
+    fields = geometry(site, op.window) | fields | op.lower(site).fields() | numbers
+    return Struct("conv_packed_params_s8", fields)
+
+
+def _run(op: Conv, site: Site) -> int:
+    """Values of a window's row."""
+    return op.window.kernel[1] * site.x.shape[-1]
+
+
+def _scratch(op: Conv, packed: Packed, site: Site) -> int:
+    """The column of two pixels, and the bytes of a window that has to be put together."""
+    run = _run(op, site)
+    column = 16 * packed.quads
+    if run % _QUAD:
+        return column + _QUAD * packed.quads
+    apart = any(op.window.pads) or (op.window.dilation[1] > 1 and op.window.kernel[1] > 1)
+    return column + (run if apart else 0)
+
+
+def _distance(op: Conv, site: Site) -> int:
+    """Smallest safe D: see ops.window.row_distance; a pointwise layer writes two pixels after it read them."""
+    flat_op, flat = _lying(op, site)
+    c, out_c = site.x.shape[-1], site.y.shape[-1]
+    (h, w), (_, ow) = hw(flat.x.shape), hw(flat.y.shape)
+    if not _pointwise(op):
+        window = flat_op.window.then(flat_op.pool) if flat_op.pool else flat_op.window
+        return row_distance(window, (h, w), w * c, ow * out_c)
+    done = np.append(np.arange(2, w, 2), w)  # pixels, of which the input's are not needed any more
+    return int((done * out_c - done * c).max())
+
+
+# -- cycles -----------------------------------------------------------------------------------------
+
+_QUAD_CYCLES = 30  # of 4 channels and 2 pixels
+_ROUND_CYCLES = 8  # of the loop around unrolled quads
+
+
+def _cycles(op: Conv, site: Site, packed: Packed) -> int:
+    return op.macs(site)

@@ -1,0 +1,179 @@
+/* Sums of int8 products on cores with the DSP extension, with two channels of weights in every 16 bits.
+ *
+ * A half word of weights is 256 * b + a, of channels A and B. Multiplied as it is, it sums up
+ * S1 = 256 * sum(b * x) + sum(a * x); its low byte, sign-extended, sums up S2 = sum(a * x). So A's sum is S2
+ * and B's is (S1 - S2) / 256, exact modulo 2^32 as long as B's sum fits 24 bits, which the converter has
+ * proven of the layer's weights. That is one expansion for four weights, and no byte more in flash.
+ *
+ * Products come in quads, k0 to k3, as two words: (k0, k2) and (k1, k3), which is how SXTB16 parts bytes.
+ * Weights: by block of up to four channels and quad, the first words of its pairs, then the second ones.
+ * Columns: by quad, the first words of two pixels, then the second ones.
+ * Biases: by pair, that of A and 256 * that of B + that of A, modulo 2^32, less the input's zero point times
+ * the sum of the weights, so that the values are taken as they are.
+ */
+#ifndef PINGPONNX_PACKED_S8_H
+#define PINGPONNX_PACKED_S8_H
+
+#include "dsp.h"
+
+#define PACKED_INLINE static inline __attribute__((always_inline))
+
+/* Of a kernel that is not specialised all unrolled loops would stay. */
+#if defined(PINGPONNX_SHARED_KERNELS)
+#define PACKED_KERNEL KERNEL
+#else
+#define PACKED_KERNEL PACKED_INLINE
+#endif
+
+enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B together */
+
+/* Four words of weights and column: 4 channels, 2 pixels, half a quad. Loads stand together, for that is
+ * what the Cortex-M4 pipelines.
+ */
+#define PACKED_HALF(at)                                                                                      \
+    "ldr %[t0], [%[w], #" #at "]\n\t"                                                                        \
+    "ldr %[t1], [%[w], #" #at " + 4]\n\t"                                                                    \
+    "ldr %[t2], [%[x], #" #at "]\n\t"                                                                        \
+    "ldr %[t3], [%[x], #" #at " + 4]\n\t"                                                                    \
+    "smlad %[s2], %[t0], %[t2], %[s2]\n\t"                                                                   \
+    "smlad %[s3], %[t0], %[t3], %[s3]\n\t"                                                                   \
+    "sxtb16 %[t0], %[t0]\n\t"                                                                                \
+    "smlad %[s0], %[t0], %[t2], %[s0]\n\t"                                                                   \
+    "smlad %[s1], %[t0], %[t3], %[s1]\n\t"                                                                   \
+    "smlad %[s6], %[t1], %[t2], %[s6]\n\t"                                                                   \
+    "smlad %[s7], %[t1], %[t3], %[s7]\n\t"                                                                   \
+    "sxtb16 %[t1], %[t1]\n\t"                                                                                \
+    "smlad %[s4], %[t1], %[t2], %[s4]\n\t"                                                                   \
+    "smlad %[s5], %[t1], %[t3], %[s5]\n\t"
+#define PACKED_QUADS_1(n) PACKED_HALF(16 * (n)) PACKED_HALF(16 * (n) + 8)
+#define PACKED_QUADS_2(n) PACKED_QUADS_1(n) PACKED_QUADS_1(n + 1)
+#define PACKED_QUADS_3(n) PACKED_QUADS_2(n) PACKED_QUADS_1(n + 2)
+#define PACKED_QUADS_4(n) PACKED_QUADS_2(n) PACKED_QUADS_2(n + 2)
+#define PACKED_QUADS_5(n) PACKED_QUADS_4(n) PACKED_QUADS_1(n + 4)
+#define PACKED_QUADS_6(n) PACKED_QUADS_4(n) PACKED_QUADS_2(n + 4)
+#define PACKED_QUADS_7(n) PACKED_QUADS_4(n) PACKED_QUADS_3(n + 4)
+#define PACKED_QUADS_8(n) PACKED_QUADS_4(n) PACKED_QUADS_4(n + 4)
+
+/* All 14 registers: compilers that keep a frame pointer cannot, nor can gcc without optimisation. */
+#if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#define PACKED_CASE(count)                                                                                   \
+    case count:                                                                                              \
+        for (int32_t i = quads / (count); i > 0; --i) {                                                      \
+            uint32_t t0, t1, t2, t3;                                                                         \
+            __asm volatile(                                                                                  \
+                PACKED_QUADS_##count(0) "add %[w], %[w], #16 * " #count "\n\t"                               \
+                                        "add %[x], %[x], #16 * " #count                                      \
+                : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [s4] "+r"(s4), [s5] "+r"(s5),  \
+                  [s6] "+r"(s6), [s7] "+r"(s7), [w] "+r"(weights), [x] "+r"(column), [t0] "=&r"(t0),         \
+                  [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                                             \
+                :                                                                                            \
+                : "memory");                                                                                 \
+        }                                                                                                    \
+        break;
+
+/* 4 channels, 2 pixels; `unroll` divides `quads`. Returns the end of the weights. */
+PACKED_INLINE const uint32_t *packed_s8_4x2(const uint32_t *weights, const uint32_t *column, int32_t quads,
+                                            int32_t unroll, int32_t *sums) {
+    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    int32_t s4 = sums[4], s5 = sums[5], s6 = sums[6], s7 = sums[7];
+    switch (unroll) {
+        PACKED_CASE(1)
+        PACKED_CASE(2)
+        PACKED_CASE(3)
+        PACKED_CASE(4)
+        PACKED_CASE(5)
+        PACKED_CASE(6)
+        PACKED_CASE(7)
+        PACKED_CASE(8)
+    default:
+        break;
+    }
+    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+    sums[4] = s4, sums[5] = s5, sums[6] = s6, sums[7] = s7;
+    return weights;
+}
+#define PACKED_4X2 1
+#endif
+
+/* Adds the products of `quads` to the sums of one or two pairs of channels and pixels. Returns the end of
+ * the weights. This is the meaning of the instructions above.
+ */
+PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uint32_t *column, int32_t quads,
+                                              int32_t unroll, int32_t pairs, int32_t pixels, int32_t *sums) {
+#if defined(PACKED_4X2)
+    if (pairs == 2 && pixels == 2) {
+        return packed_s8_4x2(weights, column, quads, unroll, sums);
+    }
+#endif
+    (void)unroll;
+    for (int32_t half = 0; half < 2 * quads; ++half, weights += pairs, column += 2) {
+        for (int32_t pair = 0; pair < pairs; ++pair) {
+            const uint32_t both = weights[pair], low = sxtb16(both);
+            for (int32_t pixel = 0; pixel < pixels; ++pixel) {
+                int32_t *sum = sums + 4 * pair + pixel;
+                sum[0] = smlad(low, column[pixel], sum[0]);
+                sum[2] = smlad(both, column[pixel], sum[2]);
+            }
+        }
+    }
+    return weights;
+}
+
+/* The bias of every sum. */
+PACKED_INLINE void packed_s8_begin(const int32_t *bias, int32_t pairs, int32_t pixels, int32_t *sums) {
+    for (int32_t pair = 0; pair < pairs; ++pair) {
+        for (int32_t pixel = 0; pixel < pixels; ++pixel) {
+            sums[4 * pair + pixel] = bias[2 * pair];
+            sums[4 * pair + 2 + pixel] = bias[2 * pair + 1];
+        }
+    }
+}
+
+/* The accumulator of one of a block's channels. */
+PACKED_INLINE int32_t packed_s8_accumulator(const int32_t *sums, int32_t channel, int32_t pixel) {
+    const int32_t *sum = sums + 4 * (channel / 2) + pixel;
+    if (channel % 2 == 0) {
+        return sum[0];
+    }
+    return (int32_t)((uint32_t)sum[2] - (uint32_t)sum[0]) >> 8;
+}
+
+/* The values of `quads` as one pixel's words of a column, of which the first is at `column`. */
+PACKED_INLINE void packed_s8_expand(uint32_t *column, const int8_t *values, int32_t quads) {
+#pragma GCC unroll 4
+    for (int32_t quad = 0; quad < quads; ++quad) {
+        const uint32_t word = load_u32(values + 4 * quad);
+        column[4 * quad] = sxtb16(word);
+        column[4 * quad + 2] = sxtb16_odd(word);
+    }
+}
+
+/* Requantizes where the converter has proven that |acc| < 2^30, and that the shift is plain under single
+ * rounding, or to the right by at least one under TFLite's, by right[i].
+ */
+PACKED_INLINE int32_t packed_s8_requantize(int32_t acc, const int32_t *multiplier, const int8_t *right,
+                                           int32_t i, int32_t zero_point) {
+#if !defined(PINGPONNX_ROUNDING_TFLITE)
+    (void)right;
+    return smmlar(acc, multiplier[i], zero_point);
+#elif defined(PINGPONNX_DSP)
+    /* halves away from zero: less one if negative, and plus the last bit that is shifted out */
+    int32_t y = acc * 2;
+    __asm("smmulr %0, %0, %1\n\t"
+          "add %0, %0, %0, asr #31\n\t"
+          "asrs %0, %0, %2\n\t"
+          "adc %0, %0, %3"
+          : "+&r"(y)
+          : "r"(multiplier[i]), "r"((int32_t)right[i]), "r"(zero_point)
+          : "cc");
+    return y;
+#else
+    return requantize(acc, multiplier[i], -right[i]) + zero_point;
+#endif
+}
+
+PACKED_INLINE int8_t packed_s8_clamp(int32_t value, int32_t low, int32_t high) {
+    return low == INT8_MIN && high == INT8_MAX ? (int8_t)ssat8(value) : clamp_s8(value, low, high);
+}
+
+#endif

@@ -1,0 +1,1 @@
+"""Kernels for cores; a package, for tests/ops has a module `support` of its own."""
