@@ -7,77 +7,128 @@
 #include "blocked_s8.h"
 #include "conv_params.h"
 
-/* Taps [from, to) of a pixel whose first one is column `x` of a row; columns outside of it are padding. */
-static inline void conv_blocked_s8_pixel(const conv_params_s8 *p, int32_t *sums, const int8_t *row, int32_t x,
-                                         const int8_t *w, int32_t taps) {
-    const int32_t each = p->in_c * BLOCKED_CHANNELS;
-    const int32_t from = min_s32(max_s32(-x, 0), taps);
-    const int32_t to = max_s32(min_s32(p->in_w - x, taps), from);
-    blocked_s8_padding(sums, p->input_zero_point, w, from * p->in_c);
-    blocked_s8_run(sums, row + (ptrdiff_t)(x + from) * p->in_c, w + (ptrdiff_t)from * each,
-                   (to - from) * p->in_c);
-    blocked_s8_padding(sums, p->input_zero_point, w + (ptrdiff_t)to * each, (taps - to) * p->in_c);
+/* Taps that lie side by side in a row. */
+static inline int32_t conv_blocked_s8_taps(const conv_params_s8 *p) {
+    return p->dilation_w == 1 ? p->kernel_w : 1;
 }
 
-/* Sums of the unpooled columns x and, if `pixels` is 2, x + `apart`; kernel row 0 is rows[0]. */
-static inline void conv_blocked_s8_sums(const conv_params_s8 *p, const int8_t *const *rows, int32_t x,
-                                        int32_t pixels, int32_t apart, const int8_t *w, const int32_t *bias,
-                                        int32_t sums[2 * BLOCKED_CHANNELS]) {
-    const int32_t taps = p->dilation_w == 1 ? p->kernel_w : 1; /* that lie side by side */
-    const int32_t step = apart * p->stride_w;
-    for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
-        sums[i] = bias[i % BLOCKED_CHANNELS];
-    }
+/* Sums of one pixel whose first tap is column `x` of rows[0]; columns and rows outside of the map are padding. */
+static BLOCKED_INLINE void conv_blocked_s8_pixel(const conv_params_s8 *p, const int8_t *const *rows,
+                                                 int32_t x, const int8_t *w, const int32_t *bias,
+                                                 int32_t sums[BLOCKED_CHANNELS]) {
+    const int32_t taps = conv_blocked_s8_taps(p), each = p->in_c * BLOCKED_CHANNELS;
+    int32_t s[BLOCKED_CHANNELS] = {bias[0], bias[1], bias[2], bias[3]};
     for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
         const int8_t *row = rows[ky * p->dilation_h];
-        for (int32_t kx = 0; kx < p->kernel_w; kx += taps, w += taps * p->in_c * BLOCKED_CHANNELS) {
-            const int32_t first = x * p->stride_w - p->pad_left + kx * p->dilation_w;
+        for (int32_t kx = 0; kx < p->kernel_w; kx += taps, w += taps * each) {
+            const int32_t first = x + kx * p->dilation_w;
+            const int32_t from = row == NULL ? taps : min_s32(max_s32(-first, 0), taps);
+            const int32_t to = max_s32(min_s32(p->in_w - first, taps), from);
+            blocked_s8_padding(s, p->input_zero_point, w, from * p->in_c);
+            if (from < to) {
+                blocked_s8_run(s, row + (ptrdiff_t)(first + from) * p->in_c, w + (ptrdiff_t)from * each,
+                               (to - from) * p->in_c);
+            }
+            blocked_s8_padding(s, p->input_zero_point, w + (ptrdiff_t)to * each, (taps - to) * p->in_c);
+        }
+    }
+    memcpy(sums, s, sizeof s);
+}
+
+/* Sums of one pixel or two, `step` columns apart, all of whose columns are within the map. */
+static BLOCKED_INLINE void conv_blocked_s8_inner(const conv_params_s8 *p, const int8_t *const *rows,
+                                                 int32_t x, int32_t pixels, int32_t step, const int8_t *w,
+                                                 const int32_t *bias, int32_t sums[2 * BLOCKED_CHANNELS]) {
+    const int32_t taps = conv_blocked_s8_taps(p), values = taps * p->in_c;
+    int32_t s[2 * BLOCKED_CHANNELS] = {0};
+    int32_t common[BLOCKED_CHANNELS] = {bias[0], bias[1], bias[2], bias[3]};
+    for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
+        const int8_t *row = rows[ky * p->dilation_h];
+        for (int32_t kx = 0; kx < p->kernel_w; kx += taps, w += values * BLOCKED_CHANNELS) {
+            const int8_t *in = row + (ptrdiff_t)(x + kx * p->dilation_w) * p->in_c;
             if (row == NULL) {
-                blocked_s8_padding(sums, p->input_zero_point, w, taps * p->in_c);
-                blocked_s8_padding(sums + BLOCKED_CHANNELS, p->input_zero_point, w, taps * p->in_c);
-            } else if (pixels == 2 && first >= 0 && first + step + taps <= p->in_w) {
-                blocked_s8_pair(sums, row + (ptrdiff_t)first * p->in_c, step * p->in_c, w, taps * p->in_c);
+                blocked_s8_padding(common, p->input_zero_point, w, values);
+            } else if (pixels == 2) {
+                blocked_s8_pair(s, in, step * p->in_c, w, values);
             } else {
-                for (int32_t i = 0; i < pixels; ++i) {
-                    conv_blocked_s8_pixel(p, sums + i * BLOCKED_CHANNELS, row, first + i * step, w, taps);
-                }
+                blocked_s8_run(s, in, w, values);
             }
         }
     }
+    for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
+        sums[i] = s[i] + common[i % BLOCKED_CHANNELS];
+    }
+}
+
+/* Sums of the unpooled column `x` and where possible of x + `apart`, if there is `more` than one; how many. */
+static BLOCKED_INLINE int32_t conv_blocked_s8_sums(const conv_params_s8 *p, const int8_t *const *rows,
+                                                   int32_t x, int32_t apart, int32_t more, const int8_t *w,
+                                                   const int32_t *bias,
+                                                   int32_t sums[2 * BLOCKED_CHANNELS]) {
+    const int32_t first = x * p->stride_w - p->pad_left, step = apart * p->stride_w;
+    const int32_t room = p->in_w - 1 - (p->kernel_w - 1) * p->dilation_w - first;
+    if (first < 0 || room < 0) {
+        conv_blocked_s8_pixel(p, rows, first, w, bias, sums);
+        return 1;
+    }
+    if (more && step <= room) {
+        conv_blocked_s8_inner(p, rows, first, 2, step, w, bias, sums);
+        return 2;
+    }
+    conv_blocked_s8_inner(p, rows, first, 1, step, w, bias, sums);
+    return 1;
+}
+
+/* The maxima of `lines` rows of the pooling window `x`, or without pooling columns of two; how many outputs. */
+static BLOCKED_INLINE int32_t conv_blocked_s8_best(const conv_params_s8 *p, const int8_t *const *rows,
+                                                   int32_t lines, int32_t x, const int8_t *w,
+                                                   const int32_t *bias,
+                                                   int32_t best[2 * BLOCKED_CHANNELS]) {
+    int32_t sums[2 * BLOCKED_CHANNELS], outputs = 1;
+    for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
+        best[i] = INT32_MIN;
+    }
+    for (int32_t py = 0; py < lines; ++py) {
+        const int8_t *const *at = rows + py * p->stride_h;
+        if (p->pool_w == 1) {
+            outputs = conv_blocked_s8_sums(p, at, x * p->pool_stride_w, p->pool_stride_w, x + 1 < p->out_w, w,
+                                           bias, sums);
+            for (int32_t i = 0; i < outputs * BLOCKED_CHANNELS; ++i) {
+                best[i] = max_s32(best[i], sums[i]);
+            }
+            continue;
+        }
+        for (int32_t px = 0, done; px < p->pool_w; px += done) {
+            done = conv_blocked_s8_sums(p, at, x * p->pool_stride_w + px, 1, px + 1 < p->pool_w, w, bias, sums);
+            for (int32_t i = 0; i < done * BLOCKED_CHANNELS; ++i) {
+                best[i % BLOCKED_CHANNELS] = max_s32(best[i % BLOCKED_CHANNELS], sums[i]);
+            }
+        }
+    }
+    return outputs;
 }
 
 /* `lines` unpooled rows of every pooling window: their maxima, unless these are the first lines of it with
  * those that the output holds already. The pixels of a pair are two of a window, or two windows.
  */
-static inline void conv_blocked_s8_lines(const conv_params_s8 *p, const int8_t *const *rows, int32_t lines,
-                                         const int8_t *weights, const int32_t *bias,
-                                         const int32_t *multiplier, const int8_t *shift, int32_t first,
-                                         int8_t *output) {
-    const int32_t pooled = p->pool_w > 1 ? 1 : 0;
+static BLOCKED_INLINE void conv_blocked_s8_lines(const conv_params_s8 *p, const int8_t *const *rows,
+                                                 int32_t lines, const int8_t *weights, const int32_t *bias,
+                                                 const int32_t *multiplier, const int8_t *shift,
+                                                 int32_t first, int8_t *output) {
+    const blocked_s8_scaling scaling = {multiplier, shift,  p->channel_step, p->output_zero_point,
+                                        p->low,     p->high};
     const int32_t depth = p->kernel_h * p->kernel_w * p->in_c * BLOCKED_CHANNELS;
     for (int32_t oc = 0; oc < p->out_c; oc += BLOCKED_CHANNELS, weights += depth, bias += BLOCKED_CHANNELS) {
-        for (int32_t x = 0; x < p->out_w; x += pooled ? 1 : 2) {
+        const int32_t channels = min_s32(BLOCKED_CHANNELS, p->out_c - oc);
+        for (int32_t x = 0, done; x < p->out_w; x += done) {
             int32_t best[2 * BLOCKED_CHANNELS];
-            for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
-                best[i] = INT32_MIN;
-            }
-            for (int32_t py = 0; py < lines; ++py) {
-                for (int32_t px = 0; px < p->pool_w; px += 2) {
-                    const int32_t pixels = min_s32(2, pooled ? p->pool_w - px : p->out_w - x);
-                    int32_t sums[2 * BLOCKED_CHANNELS];
-                    conv_blocked_s8_sums(p, rows + py * p->stride_h, x * p->pool_stride_w + px, pixels,
-                                         pooled ? 1 : p->pool_stride_w, weights, bias, sums);
-                    for (int32_t i = 0; i < pixels * BLOCKED_CHANNELS; ++i) {
-                        const int32_t at = pooled ? i % BLOCKED_CHANNELS : i;
-                        best[at] = max_s32(best[at], sums[i]);
-                    }
-                }
-            }
-            const int32_t outputs = pooled ? 1 : min_s32(2, p->out_w - x);
-            for (int32_t i = 0; i < outputs; ++i) {
+            done = conv_blocked_s8_best(p, rows, lines, x, weights, bias, best);
+            for (int32_t i = 0; i < done; ++i) {
                 int8_t *out = output + (ptrdiff_t)(x + i) * p->out_c + oc;
-                blocked_s8_store(best + i * BLOCKED_CHANNELS, min_s32(BLOCKED_CHANNELS, p->out_c - oc), p, oc,
-                                 multiplier, shift, first, out);
+                for (int32_t c = 0; c < channels; ++c) {
+                    const int8_t value = blocked_s8_output(best[i * BLOCKED_CHANNELS + c], scaling, oc + c);
+                    out[c] = first || value > out[c] ? value : out[c];
+                }
             }
         }
     }

@@ -11,19 +11,8 @@
 typedef struct {
     PINGPONNX_CONV_GEOMETRY;
     int32_t input_zero_point, output_zero_point, low, high;
-    int32_t channel_step;  /* 1: a multiplier and a shift for every channel, 0: one for all */
     int32_t quads, unroll; /* of a window's values; `unroll` divides `quads` */
 } conv_packed_params_s8;
-
-/* The constants of a layer, and where its columns are made: 16 bytes a quad, and behind them the bytes of
- * windows that are not in one piece.
- */
-typedef struct {
-    const uint32_t *weights;
-    const int32_t *bias, *multiplier;
-    const int8_t *right;
-    uint32_t *column;
-} conv_packed_s8_data;
 
 /* One row of a window, of which some is padding or apart. */
 PACKED_INLINE void conv_packed_s8_gather(const conv_packed_params_s8 *p, const int8_t *row, int32_t left,
@@ -69,76 +58,57 @@ PACKED_INLINE void conv_packed_s8_fill(const conv_packed_params_s8 *p, const int
     }
 }
 
-/* `count` channels from `channel` on, of one or two pixels: each an output, or with a pool their maximum, or
- * the maximum with what the output holds unless it is the first.
+/* `count` of a block's `channels`, of one or two pixels: each an output, or with a pool their maximum, or the
+ * maximum with what the output holds unless it is the first. Scales are positive: maxima may be scaled.
  */
-PACKED_INLINE void conv_packed_s8_finish(const conv_packed_params_s8 *p, const conv_packed_s8_data *d,
-                                         const int32_t *sums, int32_t channel, int32_t count, int32_t pixels,
-                                         int32_t first, int8_t *output) {
+PACKED_INLINE void conv_packed_s8_finish(const conv_packed_params_s8 *p, const uint32_t *stream,
+                                         int32_t channels, int32_t count, int32_t pixels, int32_t first,
+                                         const int32_t *sums, int8_t *output) {
+    const int32_t results = p->pool_w > 1 ? 1 : pixels;
     for (int32_t c = 0; c < count; ++c) {
-        int32_t acc[2] = {packed_s8_accumulator(sums, c, 0), packed_s8_accumulator(sums, c, pixels - 1)};
-        int32_t results = pixels;
-        if (p->pool_w > 1) { /* scales are positive: the maximum may be scaled */
-            acc[0] = max_s32(acc[0], acc[1]);
-            results = 1;
-        }
+        const packed_s8_scale scale = packed_s8_scale_of(stream, channels, c);
         for (int32_t i = 0; i < results; ++i) {
             int8_t *to = output + i * p->out_c + c;
-            const int32_t y = packed_s8_requantize(acc[i], d->multiplier, d->right,
-                                                   (channel + c) * p->channel_step, p->output_zero_point);
+            int32_t acc = packed_s8_accumulator(sums, c, i);
+            if (results < pixels) {
+                acc = max_s32(acc, packed_s8_accumulator(sums, c, 1));
+            }
+            const int32_t y = packed_s8_requantize(acc, scale, p->output_zero_point);
             const int8_t value = packed_s8_clamp(y, p->low, p->high);
             *to = first || value > *to ? value : *to;
         }
     }
 }
 
-/* All channels of one pixel, or of two that are `apart`. */
-PACKED_INLINE void conv_packed_s8_pixels(const conv_packed_params_s8 *p, const conv_packed_s8_data *d,
-                                         const int8_t *const *rows, int32_t x, int32_t apart, int32_t pixels,
-                                         int32_t first, int8_t *output) {
-    const uint32_t *weights = d->weights;
-    const int32_t *bias = d->bias;
-    int32_t channel = 0;
-    for (int32_t i = 0; i < pixels; ++i) {
-        conv_packed_s8_fill(p, rows, x + i * apart, (int8_t *)(d->column + 4 * p->quads), d->column + i);
-    }
-    for (; channel + 4 <= p->out_c; channel += 4, bias += 4, output += 4) {
-        int32_t sums[PACKED_SUMS];
-        packed_s8_begin(bias, 2, pixels, sums);
-        weights = packed_s8_block(weights, d->column, p->quads, p->unroll, 2, pixels, sums);
-        conv_packed_s8_finish(p, d, sums, channel, 4, pixels, first, output);
-    }
-    const int32_t rest = p->out_c % 4;
-    if (rest > 0) {
-        const int32_t pairs = (rest + 1) / 2;
-        int32_t sums[PACKED_SUMS];
-        packed_s8_begin(bias, pairs, pixels, sums);
-        packed_s8_block(weights, d->column, p->quads, p->unroll, pairs, pixels, sums);
-        conv_packed_s8_finish(p, d, sums, channel, rest, pixels, first, output);
-    }
+/* A block of one pair of channels or two, of which `count` exist. Returns the next block's constants. */
+PACKED_INLINE const uint32_t *conv_packed_s8_block(const conv_packed_params_s8 *p, const uint32_t *stream,
+                                                   const uint32_t *column, int32_t count, int32_t pixels,
+                                                   int32_t first, int8_t *output) {
+    const int32_t pairs = (count + 1) / 2;
+    int32_t sums[PACKED_SUMS];
+    stream = packed_s8_begin(stream, pairs, pixels, sums);
+    stream = packed_s8_block(stream, column, p->quads, p->unroll, pairs, pixels, sums);
+    conv_packed_s8_finish(p, stream, 2 * pairs, count, pixels, first, sums, output);
+    return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }
 
-/* The share of one unpooled row in an output row. */
-PACKED_INLINE void conv_packed_s8_line(const conv_packed_params_s8 *p, const conv_packed_s8_data *d,
-                                       const int8_t *const *rows, int32_t first, int8_t *output) {
-    if (p->pool_w == 1) {
-        int32_t x = 0;
-        for (; x + 2 <= p->out_w; x += 2, output += 2 * p->out_c) {
-            conv_packed_s8_pixels(p, d, rows, x * p->pool_stride_w, p->pool_stride_w, 2, first, output);
-        }
-        if (x < p->out_w) {
-            conv_packed_s8_pixels(p, d, rows, x * p->pool_stride_w, 1, 1, first, output);
-        }
-        return;
+/* All channels of one pixel, or of two that are `apart`. Behind the column is room for the bytes of windows
+ * that are not in one piece.
+ */
+PACKED_INLINE void conv_packed_s8_pixels(const conv_packed_params_s8 *p, const uint32_t *stream,
+                                         const int8_t *const *rows, int32_t x, int32_t apart, int32_t pixels,
+                                         int32_t first, uint32_t *column, int8_t *output) {
+    uint32_t *end_of_column = column + (ptrdiff_t)4 * p->quads;
+    for (int32_t i = 0; i < pixels; ++i) {
+        conv_packed_s8_fill(p, rows, x + i * apart, (int8_t *)(end_of_column + 1), column + i);
     }
-    for (int32_t x = 0; x < p->out_w; ++x, output += p->out_c) {
-        int32_t px = 0;
-        for (; px + 2 <= p->pool_w; px += 2) {
-            conv_packed_s8_pixels(p, d, rows, x * p->pool_stride_w + px, 1, 2, first && px == 0, output);
-        }
-        if (px < p->pool_w) {
-            conv_packed_s8_pixels(p, d, rows, x * p->pool_stride_w + px, 1, 1, 0, output);
-        }
+    *end_of_column = PACKED_END;
+    const int32_t rest = p->out_c % 4;
+    for (const int8_t *end = output + p->out_c - rest; output != end; output += 4) {
+        stream = conv_packed_s8_block(p, stream, column, 4, pixels, first, output);
+    }
+    if (rest > 0) {
+        conv_packed_s8_block(p, stream, column, rest, pixels, first, output);
     }
 }
 
@@ -146,30 +116,44 @@ PACKED_INLINE void conv_packed_s8_line(const conv_packed_params_s8 *p, const con
  * maxima, unless it is the first with those that the output holds already.
  */
 PACKED_KERNEL void conv_packed_s8_part(const conv_packed_params_s8 *p, const int8_t *const *rows,
-                                       const uint32_t *weights, const int32_t *bias,
-                                       const int32_t *multiplier, const int8_t *right, void *scratch,
-                                       int32_t first, int8_t *output) {
-    const conv_packed_s8_data d = {weights, bias, multiplier, right, (uint32_t *)scratch};
-    conv_packed_s8_line(p, &d, rows, first, output);
+                                       const uint32_t *stream, void *scratch, int32_t first, int8_t *output) {
+    uint32_t *column = (uint32_t *)scratch;
+    const int32_t step = p->pool_stride_w;
+    int32_t x = 0;
+    if (p->pool_w == 1) {
+        for (; x + 2 <= p->out_w; x += 2, output += 2 * p->out_c) {
+            conv_packed_s8_pixels(p, stream, rows, x * step, step, 2, first, column, output);
+        }
+        if (x < p->out_w) {
+            conv_packed_s8_pixels(p, stream, rows, x * step, 0, 1, first, column, output);
+        }
+        return;
+    }
+    for (; x < p->out_w; ++x, output += p->out_c) {
+        int32_t px = 0;
+        for (; px + 2 <= p->pool_w; px += 2) {
+            conv_packed_s8_pixels(p, stream, rows, x * step + px, 1, 2, first && px == 0, column, output);
+        }
+        if (px < p->pool_w) {
+            conv_packed_s8_pixels(p, stream, rows, x * step + px, 0, 1, 0, column, output);
+        }
+    }
 }
 
 /* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
 PACKED_KERNEL void conv_packed_s8_row(const conv_packed_params_s8 *p, const int8_t *const *rows,
-                                      const uint32_t *weights, const int32_t *bias, const int32_t *multiplier,
-                                      const int8_t *right, void *scratch, int8_t *output) {
-    const conv_packed_s8_data d = {weights, bias, multiplier, right, (uint32_t *)scratch};
+                                      const uint32_t *stream, void *scratch, int8_t *output) {
     for (int32_t py = 0; py < p->pool_h; ++py) {
-        conv_packed_s8_line(p, &d, rows + py * p->stride_h, py == 0, output);
+        conv_packed_s8_part(p, rows + py * p->stride_h, stream, scratch, py == 0, output);
     }
 }
 
-PACKED_KERNEL void conv_packed_s8(const conv_packed_params_s8 *p, const int8_t *input,
-                                  const uint32_t *weights, const int32_t *bias, const int32_t *multiplier,
-                                  const int8_t *right, void *scratch, const int8_t **rows, int8_t *output) {
+PACKED_KERNEL void conv_packed_s8(const conv_packed_params_s8 *p, const int8_t *input, const uint32_t *stream,
+                                  void *scratch, const int8_t **rows, int8_t *output) {
     for (int32_t y = 0; y < p->out_h; ++y, output += (ptrdiff_t)p->out_w * p->out_c) {
         window_rows_s8(rows, CONV_WINDOW_ROWS(p), input, y * CONV_WINDOW_STEP(p) - p->pad_top, p->in_h,
                        p->in_w * p->in_c);
-        conv_packed_s8_row(p, rows, weights, bias, multiplier, right, scratch, output);
+        conv_packed_s8_row(p, rows, stream, scratch, output);
     }
 }
 

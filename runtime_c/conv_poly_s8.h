@@ -99,15 +99,17 @@ static inline void conv_poly_pack(const conv_poly_params_s8 *p, const int8_t *co
     POLY_LOAD_TAPS(#i "*16")                                                                                 \
     POLY_LOAD("t2", #i "*12")                                                                                \
     POLY_LOAD("t3", #i "*12+4")                                                                              \
-    POLY_MULTIPLY("t2", "t3") POLY_LOAD_TAPS(#i "*16+8") POLY_LOAD("t2", #i "*12+8") POLY_MULTIPLY("t3", "t" \
-                                                                                                         "2")
+    POLY_MULTIPLY("t2", "t3")                                                                                \
+    POLY_LOAD_TAPS(#i "*16+8") POLY_LOAD("t2", #i "*12+8") POLY_MULTIPLY("t3", "t"                           \
+                                                                               "2")
 #define POLY_STEP_3(i)                                                                                       \
     POLY_LOAD_TAPS(#i "*24")                                                                                 \
     POLY_LOAD("t2", #i "*16")                                                                                \
     POLY_LOAD("t3", #i "*16+4")                                                                              \
     POLY_MULTIPLY("t2", "t3")                                                                                \
-    POLY_LOAD_TAPS(#i "*24+8") POLY_LOAD("t2", #i "*16+8") POLY_MULTIPLY("t3", "t2")                         \
-        POLY_LOAD_TAPS(#i "*24+16") POLY_LOAD("t3", #i "*16+12") POLY_MULTIPLY("t2", "t3")
+    POLY_LOAD_TAPS(#i "*24+8")                                                                               \
+    POLY_LOAD("t2", #i "*16+8") POLY_MULTIPLY("t3", "t2") POLY_LOAD_TAPS(#i "*24+16")                        \
+        POLY_LOAD("t3", #i "*16+12") POLY_MULTIPLY("t2", "t3")
 #define POLY_BLOCK_2 POLY_STEP_2(0) POLY_STEP_2(1) POLY_STEP_2(2)
 #define POLY_BLOCK_3 POLY_STEP_3(0) POLY_STEP_3(1) POLY_STEP_3(2) POLY_STEP_3(3) POLY_STEP_3(4)
 
@@ -150,8 +152,8 @@ static inline void conv_poly_run(const conv_poly_params_s8 *p, const uint32_t *p
 #define POLY_LOW_ONE(w, v) POLY_LOAD_TAPS(w) POLY_LOAD("t2", v) POLY_LOW_ROW(0, "t2", "a", "b")
 #define POLY_LOW_TWO(w, v)                                                                                   \
     POLY_LOAD_TAPS(w)                                                                                        \
-    POLY_LOAD("t2", v) "ldr %[t3], [%[u], #(" v ")]\n\t" POLY_LOW_ROW(0, "t2", "a", "b")                     \
-        POLY_LOW_ROW(1, "t3", "c", "d")
+    POLY_LOAD("t2", v)                                                                                       \
+    "ldr %[t3], [%[u], #(" v ")]\n\t" POLY_LOW_ROW(0, "t2", "a", "b") POLY_LOW_ROW(1, "t3", "c", "d")
 #define POLY_LOW_2(rows, i) rows(#i "*16", #i "*12")
 #define POLY_LOW_3(rows, i) rows(#i "*24", #i "*16") rows(#i "*24+8", #i "*16+4")
 #define POLY_LOW_BLOCK_2(rows) POLY_LOW_2(rows, 0) POLY_LOW_2(rows, 1) POLY_LOW_2(rows, 2)
@@ -222,8 +224,10 @@ static inline void conv_poly_low(const conv_poly_params_s8 *p, const uint32_t *p
 
 /* The fields of a channel pair in a tile: sums over everything. The lower two of each run are 2^20 too large.
  */
-static inline void conv_poly_sum(const conv_poly_params_s8 *p, const uint32_t *packed, const int32_t *weights,
-                                 poly_fields fields[2]) {
+static inline __attribute__((always_inline)) void conv_poly_sum(const conv_poly_params_s8 *p,
+                                                                const uint32_t *packed,
+                                                                const int32_t *weights,
+                                                                poly_fields fields[2]) {
     const uint64_t zero = (1ull << (POLY_FIELD - 1)) + (1ull << (2 * POLY_FIELD - 1));
     for (int32_t step = 0; step < p->steps; step += p->run_steps) {
         const int32_t steps = min_s32(p->run_steps, p->steps - step);

@@ -1,188 +1,410 @@
-/* int8 depthwise convolution 3x3 of stride 1 or 2 by rows, one channel after the other; at most one column or
- * row of padding on each side.
+/* int8 depthwise convolution 3x3 of stride 1 or 2 by rows, on cores with the DSP extension.
  *
- * Of every column the bytes of rows 0 and 1 make a pair of halves, those of row 2 make one with the next
- * column's: with the weights paired alike an output takes five multiplications, and every byte that is loaded
- * serves all outputs of the row that it belongs to.
+ * Four channels at a time, the three input rows are laid out in scratch as they are multiplied: the bytes of
+ * two channels of rows 0 and 1 in one word (a column), and of two neighbouring columns of row 2. SXTB16 makes
+ * a pair of halves of one channel, so that with the weights paired alike an output takes five
+ * multiplications, and what is laid out serves all outputs of its row. Padding is laid out too.
  */
 #ifndef PINGPONNX_DEPTHWISE3X3_S8_H
 #define PINGPONNX_DEPTHWISE3X3_S8_H
 
-#include "dsp.h"
+#include "requantize_s8.h"
 
+/* At least four channels, and with stride 1 two outputs in a line; a window's middle is never padding.
+ * A line is a row, or for the whole map a column, with the table and the geometry transposed.
+ */
 typedef struct {
-    int32_t in_h, in_w, channels, out_h, out_w;
-    int32_t stride, pad_top, pad_left;
+    int32_t in_h, in_w, out_h, out_w; /* lines, and columns in a line */
+    int32_t stride, pad_top, pad_left, channels;
+    int32_t in_step, in_line, out_step, out_line; /* bytes from column to column, and from line to line */
     int32_t input_zero_point, output_zero_point, low, high;
 } depthwise3x3_params_s8;
 
-/* One channel's constants in the table. Bytes of weights by row and column:
- * a = 00 01 10 11, b = 02 20 12 21, c = shift (16 bits) and 22 (16 bits). The bias has the zero point in it. */
-#define DEPTHWISE3X3_WORDS 5
+/* A channel's constants: three words of weights (by row and column the bytes 00 01 10 11 and 02 20 12 21, the
+ * halves 21 22), the bias with the input's zero point in it, the multiplier, and the shift to the right. */
+#if defined(PINGPONNX_ROUNDING_TFLITE)
+enum { DEPTHWISE3X3_WORDS = 6 };
+#else
+enum { DEPTHWISE3X3_WORDS = 5 }; /* the shift is PINGPONNX_PLAIN_SHIFT */
+#endif
 
-/* Weights as pairs, low half first. */
+/* A pair of columns of two channels, as it is laid out. */
 typedef struct {
-    uint32_t left, centre, right; /* rows 0 and 1 of a column */
-    uint32_t row2, row2_end;      /* columns 0 and 1, columns 1 and 2 of row 2 */
-    int32_t bias, multiplier, shift;
-} depthwise3x3_channel;
+    uint32_t first, second; /* bytes: channels 0 and 1 of row 0, then of row 1 */
+    uint32_t row2;          /* bytes: channels 0 and 1 of the first column, then of the second */
+} depthwise3x3_columns;
 
-static inline uint32_t dw_pair(int32_t low, int32_t high) {
-    return ((uint32_t)low & 0xFFFFu) | (uint32_t)high << 16;
-}
-static inline uint32_t dw_pairt(uint32_t low, uint32_t high) {
+/* What a channel's line needs of memory. */
+typedef struct {
+    int32_t bias, multiplier, shift;
+    int32_t zero;                     /* point of the output */
+    int32_t rest;                     /* 1: the first column of `last` completes another output */
+    const depthwise3x3_columns *last; /* the pairs before it complete as many outputs as the stride takes */
+} depthwise3x3_line;
+
+/* The low halves of two words. */
+static inline uint32_t low_halves(uint32_t first, uint32_t second) {
 #if defined(PINGPONNX_DSP)
     uint32_t result;
-    __asm("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(high), "r"(low));
+    __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(first), "r"(second));
     return result;
 #else
-    return low >> 16 | (high & 0xFFFF0000u);
+    return (first & 0xFFFFu) | second << 16;
 #endif
 }
+
+/* The high halves of two words. */
+static inline uint32_t high_halves(uint32_t first, uint32_t second) {
 #if defined(PINGPONNX_DSP)
-#define DW_SMLA(name, op)                                                                                    \
-    static inline int32_t name(uint32_t a, uint32_t b, int32_t sum) {                                        \
-        int32_t result;                                                                                      \
-        __asm(op " %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));                             \
-        return result;                                                                                       \
-    }
-DW_SMLA(dw_smlabb, "smlabb")
-DW_SMLA(dw_smlabt, "smlabt")
-DW_SMLA(dw_smlatb, "smlatb")
+    uint32_t result;
+    __asm("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(second), "r"(first));
+    return result;
 #else
-static inline int32_t dw_smlabb(uint32_t a, uint32_t b, int32_t sum) {
-    return smlad(a & 0xFFFFu, b, sum);
+    return first >> 16 | (second & 0xFFFF0000u);
+#endif
 }
-static inline int32_t dw_smlabt(uint32_t a, uint32_t b, int32_t sum) {
-    return smlad(a & 0xFFFFu, b >> 16, sum);
-}
-static inline int32_t dw_smlatb(uint32_t a, uint32_t b, int32_t sum) {
-    return smlad(a >> 16, b & 0xFFFFu, sum);
-}
+
+/* All 14 registers: compilers that keep a frame pointer cannot, nor can gcc without optimisation. */
+#if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#define DEPTHWISE3X3_ASM 1
 #endif
 
-static inline int8_t dw_value(const depthwise3x3_params_s8 *p, const depthwise3x3_channel *k, int32_t acc) {
-    return (int8_t)ssat8(smmlar(acc, k->multiplier, p->output_zero_point));
+/* Where the next columns of the three rows are, four channels of them, and how far the ones behind. */
+typedef struct {
+    const int8_t *top, *middle, *bottom;
+    int32_t top_step, step, bottom_step; /* 0: padding, of which there is a word */
+} depthwise3x3_source;
+
+/* One pair of columns, the first and second inside of the input or not. */
+static inline void depthwise3x3_lay_out_edge(depthwise3x3_source *from, uint32_t padding, int32_t first,
+                                             int32_t second, depthwise3x3_columns *out, int32_t pairs) {
+    uint32_t words[2][3];
+    for (int32_t i = 0; i < 2; ++i) {
+        const int32_t inside = i == 0 ? first : second;
+        words[i][0] = inside ? load_u32(from->top) : padding;
+        words[i][1] = inside ? load_u32(from->middle) : padding;
+        words[i][2] = inside ? load_u32(from->bottom) : padding;
+        from->top += inside ? from->top_step : 0;
+        from->middle += inside ? from->step : 0;
+        from->bottom += inside ? from->bottom_step : 0;
+    }
+    out->first = low_halves(words[0][0], words[0][1]);
+    out->second = low_halves(words[1][0], words[1][1]);
+    out->row2 = low_halves(words[0][2], words[1][2]);
+    out += pairs;
+    out->first = high_halves(words[0][0], words[0][1]);
+    out->second = high_halves(words[1][0], words[1][1]);
+    out->row2 = high_halves(words[0][2], words[1][2]);
 }
 
-static inline void dw_line1(const depthwise3x3_params_s8 *p, const int8_t *r0, const int8_t *r1,
-                            const int8_t *r2, const depthwise3x3_channel *k, int8_t *out) {
-    const int32_t step = p->channels;
-    const int32_t zero = p->input_zero_point;
-    const uint32_t padding = dw_pair(zero, zero);
-    const int32_t virtual_end = p->out_w - p->pad_left + 2 > p->in_w;
-    uint32_t v0 = padding, v1, e;
-    if (p->pad_left == 0) {
-        v0 = dw_pair(*r0, *r1);
-        e = dw_pair(r2[0], r2[step]);
-        r0 += step, r1 += step, r2 += step;
-    } else {
-        e = dw_pair(zero, *r2);
+/* `count` pairs of columns inside of the input; `pairs` lie between the two channels' and the other two's. */
+static inline void depthwise3x3_lay_out(depthwise3x3_source *from, int32_t count, depthwise3x3_columns *out,
+                                        int32_t pairs) {
+#if defined(DEPTHWISE3X3_ASM)
+    depthwise3x3_columns *high = out + pairs;
+    uint32_t a, b, c, d, e;
+    if (count > 0) {
+        __asm volatile(
+            ".p2align 2\n"
+            "1:\n\t"
+            "ldr %[a], [%[top]]\n\t"
+            "ldr %[b], [%[middle]]\n\t"
+            "ldr %[c], [%[top], %[top_step]]\n\t"
+            "ldr %[d], [%[middle], %[step]]\n\t"
+            "pkhbt %[e], %[a], %[b], lsl #16\n\t"
+            "pkhtb %[a], %[b], %[a], asr #16\n\t"
+            "pkhbt %[b], %[c], %[d], lsl #16\n\t"
+            "pkhtb %[c], %[d], %[c], asr #16\n\t"
+            "str %[e], [%[out]], #4\n\t"
+            "str %[b], [%[out]], #4\n\t"
+            "str %[a], [%[high]], #4\n\t"
+            "str %[c], [%[high]], #4\n\t"
+            "add %[top], %[top], %[top_step], lsl #1\n\t"
+            "add %[middle], %[middle], %[step], lsl #1\n\t"
+            "ldr %[a], [%[bottom]]\n\t"
+            "ldr %[b], [%[bottom], %[bottom_step]]\n\t"
+            "add %[bottom], %[bottom], %[bottom_step], lsl #1\n\t"
+            "pkhbt %[c], %[a], %[b], lsl #16\n\t"
+            "pkhtb %[a], %[b], %[a], asr #16\n\t"
+            "str %[c], [%[out]], #4\n\t"
+            "str %[a], [%[high]], #4\n\t"
+            "subs %[count], %[count], #1\n\t"
+            "bne 1b\n"
+            : [top] "+r"(from->top), [middle] "+r"(from->middle), [bottom] "+r"(from->bottom),
+              [out] "+r"(out), [high] "+r"(high), [count] "+r"(count), [a] "=&r"(a), [b] "=&r"(b),
+              [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e)
+            : [top_step] "r"(from->top_step), [step] "r"(from->step), [bottom_step] "r"(from->bottom_step)
+            : "cc", "memory");
     }
-    v1 = dw_pair(*r0, *r1);
-    r0 += step, r1 += step, r2 += step;
-    int32_t first = smlad(e, k->row2, smlad(v1, k->centre, smlad(v0, k->left, k->bias)));
-    int32_t second = dw_smlatb(e, k->row2, smlad(v1, k->left, k->bias));
-    const int32_t even = p->out_w % 2 == 0;
-    for (int32_t i = p->out_w / 2 - (even && virtual_end); i > 0; --i) {
-        v0 = dw_pair(r0[0], r1[0]);
-        v1 = dw_pair(r0[step], r1[step]);
-        e = dw_pair(r2[0], r2[step]);
-        r0 += 2 * step, r1 += 2 * step, r2 += 2 * step;
-        first = dw_smlabt(e, k->row2_end, smlad(v0, k->right, first));
-        second = smlad(e, k->row2_end, smlad(v1, k->right, smlad(v0, k->centre, second)));
-        out[0] = dw_value(p, k, first);
-        out[step] = dw_value(p, k, second);
-        out += 2 * step;
-        first = smlad(e, k->row2, smlad(v1, k->centre, smlad(v0, k->left, k->bias)));
-        second = dw_smlatb(e, k->row2, smlad(v1, k->left, k->bias));
+#else
+    for (; count > 0; --count) {
+        depthwise3x3_lay_out_edge(from, 0, 1, 1, out++, pairs);
     }
-    if (even && virtual_end) {
-        v0 = dw_pair(r0[0], r1[0]);
-        e = dw_pair(r2[0], zero);
-        first = dw_smlabt(e, k->row2_end, smlad(v0, k->right, first));
-        second = smlad(e, k->row2_end, smlad(padding, k->right, smlad(v0, k->centre, second)));
-        out[0] = dw_value(p, k, first);
-        out[step] = dw_value(p, k, second);
-    } else if (!even) {
-        v0 = virtual_end ? padding : dw_pair(r0[0], r1[0]);
-        e = virtual_end ? padding : (uint32_t)(int32_t)r2[0];
-        first = dw_smlabt(e, k->row2_end, smlad(v0, k->right, first));
-        out[0] = dw_value(p, k, first);
-    }
+#endif
 }
 
-static inline void dw_line2(const depthwise3x3_params_s8 *p, const int8_t *r0, const int8_t *r1,
-                            const int8_t *r2, const depthwise3x3_channel *k, int8_t *out) {
-    const int32_t step = p->channels;
-    const int32_t zero = p->input_zero_point;
-    const uint32_t padding = dw_pair(zero, zero);
-    const int32_t virtual_end = 2 * p->out_w - p->pad_left + 1 > p->in_w;
-    uint32_t v0 = padding, e = padding;
-    if (p->pad_left == 0) {
-        v0 = dw_pair(*r0, *r1);
-        e = (uint32_t)(int32_t)*r2;
-        r0 += step, r1 += step, r2 += step;
+#if defined(DEPTHWISE3X3_ASM)
+#define DW_MULTIPLY(kind, sum, a, b, from) kind " %[" #sum "], %[" #a "], %[" #b "], %[" #from "]\n\t"
+
+/* Columns x and y and the pair z of row 2. Loads stand together, for that is what the Cortex-M4 pipelines. */
+#define DW_LOAD(x, y, odd)                                                                                   \
+    "ldr %[" #x "], [%[in]]\n\t"                                                                             \
+    "ldr %[" #y "], [%[in], #4]\n\t"                                                                         \
+    "ldr %[z], [%[in], #8]\n\t"                                                                              \
+    "add %[in], %[in], #12\n\t"                                                                              \
+    "sxtb16 %[" #x "], %[" #x "]" odd "\n\t"                                                                 \
+    "sxtb16 %[" #y "], %[" #y "]" odd "\n\t"                                                                 \
+    "sxtb16 %[z], %[z]" odd "\n\t"
+
+/* See requantize_s8.h. */
+#define DW_LOAD_SCALE "ldr %[z], %[multiplier]\n\tldr %[t], %[zero]\n\t"
+#if defined(PINGPONNX_ROUNDING_TFLITE)
+#define DW_SCALE(sum)                                                                                        \
+    "add %[" #sum "], %[" #sum "], %[" #sum "]\n\t"                                                          \
+    "smmulr %[" #sum "], %[" #sum "], %[z]\n\t"                                                              \
+    "add %[" #sum "], %[" #sum "], %[" #sum "], asr #31\n\t"
+#define DW_LOAD_SHIFT "ldr %[z], %[shift]\n\t"
+#define DW_FETCH_SHIFT "ldr %[y], [%[t], #20]\n\t"
+#define DW_KEEP_SHIFT "str %[y], %[shift]\n\t"
+#define DW_SHIFT(sum)                                                                                        \
+    "asrs %[" #sum "], %[" #sum "], %[z]\n\t"                                                                \
+    "adc %[" #sum "], %[" #sum "], %[t]\n\t"                                                                 \
+    "ssat %[" #sum "], #8, %[" #sum "]\n\t"
+#else
+#define DW_SCALE(sum) "smmlar %[" #sum "], %[" #sum "], %[z], %[t]\n\t"
+#define DW_LOAD_SHIFT
+#define DW_FETCH_SHIFT
+#define DW_KEEP_SHIFT
+#define DW_SHIFT(sum) "ssat %[" #sum "], #8, %[" #sum "]\n\t"
+#endif
+
+/* The registers of the channel; its bias is in t. */
+#define DW_CHANNEL                                                                                           \
+    "ldr %[left], [%[t]]\n\t"                                                                                \
+    "ldr %[right], [%[t], #4]\n\t"                                                                           \
+    "ldr %[end], [%[t], #8]\n\t"                                                                             \
+    "ldr %[x], [%[t], #16]\n\t" DW_FETCH_SHIFT "ldr %[t], [%[t], #12]\n\t"                                   \
+    "str %[x], %[multiplier]\n\t" DW_KEEP_SHIFT "str %[t], %[bias]\n\t"                                      \
+    "sxtb16 %[centre], %[left], ror #8\n\t"                                                                  \
+    "sxtb16 %[left], %[left]\n\t"                                                                            \
+    "sxtb16 %[start], %[right], ror #8\n\t"                                                                  \
+    "sxtb16 %[right], %[right]\n\t"
+
+/* The sums that columns begin with stride 1; they may take the registers of the columns. */
+#define DW_BEGIN_1(f, s, x, y)                                                                               \
+    DW_MULTIPLY("smlad", f, x, left, t)                                                                      \
+    DW_MULTIPLY("smlad", f, y, centre, f)                                                                    \
+    DW_MULTIPLY("smlad", f, z, start, f)                                                                     \
+    DW_MULTIPLY("smlad", s, y, left, t)                                                                      \
+    DW_MULTIPLY("smlatb", s, z, start, s)
+
+#define DW_COMPLETE(f)                                                                                       \
+    DW_MULTIPLY("smlad", f, x, right, f)                                                                     \
+    DW_MULTIPLY("smlabt", f, z, end, f)
+
+/* Columns complete the sums f and s, and begin two that take the place of x and y. */
+#define DW_STEP_1(f, s, x, y, odd)                                                                           \
+    "ldr %[t], %[bias]\n\t" DW_LOAD(x, y, odd) DW_MULTIPLY("smlad", f, x, right, f)                          \
+        DW_MULTIPLY("smlabt", f, z, end, f) DW_MULTIPLY("smlad", s, x, centre, s)                            \
+            DW_MULTIPLY("smlad", s, y, right, s) DW_MULTIPLY("smlad", s, z, end, s) DW_BEGIN_1(x, y, x, y)   \
+                DW_LOAD_SCALE                                                                                \
+                DW_SCALE(f) DW_SCALE(s) DW_LOAD_SHIFT DW_SHIFT(f)                                            \
+                    DW_SHIFT(s) "strb %[" #f "], [%[out]]\n\t"                                               \
+                                "strb %[" #s "], [%[out], %[step]]\n\t"                                      \
+                                "add %[out], %[out], %[step], lsl #1\n\t"
+
+/* With stride 2 they complete f, and begin one that takes the place of x. */
+#define DW_BEGIN_2(f, y)                                                                                     \
+    DW_MULTIPLY("smlad", f, y, left, t)                                                                      \
+    DW_MULTIPLY("smlatb", f, z, start, f)
+#define DW_STEP_2(f, x, odd)                                                                                 \
+    "ldr %[t], %[bias]\n\t" DW_LOAD(x, y, odd) DW_MULTIPLY("smlad", f, x, centre, f)                         \
+        DW_MULTIPLY("smlad", f, y, right, f) DW_MULTIPLY("smlad", f, z, end, f) DW_BEGIN_2(x, y)             \
+            DW_LOAD_SCALE                                                                                    \
+            DW_SCALE(f)                                                                                      \
+    DW_LOAD_SHIFT DW_SHIFT(f) "strb %[" #f "], [%[out]]\n\t"                                                 \
+                              "add %[out], %[out], %[step]\n\t"
+
+#define DW_LAST "ldr %[t], %[last]\n\tcmp %[in], %[t]\n\t"
+
+/* Two steps whose sums change places, and for stride 1 the column that may be left. */
+#define DW_ASM(odd, begin, there, back, moves, tail)                                                         \
+    __asm volatile(                                                                                          \
+        DW_CHANNEL DW_LOAD(x, y, odd) begin ".p2align 2\n"                                                   \
+                                            "1:\n\t" there DW_LAST "beq 2f\n\t" back DW_LAST "bne 1b\n\t"    \
+                                            "b 3f\n"                                                         \
+                                            "2:\n\t" moves "3:\n\t" tail                                     \
+        : [f] "=&r"(f), [s] "=&r"(s), [in] "+r"(in), [out] "+r"(out), [x] "=&r"(x), [y] "=&r"(y),            \
+          [z] "=&r"(z), [t] "+r"(t), [left] "=&r"(left), [centre] "=&r"(centre), [right] "=&r"(right),       \
+          [start] "=&r"(start), [end] "=&r"(end), [bias] "=m"(line->bias),                                   \
+          [multiplier] "=m"(line->multiplier), [shift] "=m"(line->shift)                                     \
+        : [step] "r"(step), [zero] "m"(line->zero), [last] "m"(line->last), [rest] "m"(line->rest)           \
+        : "cc", "memory")
+#define DW_REST(odd)                                                                                         \
+    "ldr %[t], %[rest]\n\t"                                                                                  \
+    "cmp %[t], #0\n\t"                                                                                       \
+    "beq 4f\n\t"                                                                                             \
+    "ldr %[x], [%[in]]\n\t"                                                                                  \
+    "ldr %[z], [%[in], #8]\n\t"                                                                              \
+    "sxtb16 %[x], %[x]" odd "\n\t"                                                                           \
+    "sxtb16 %[z], %[z]" odd "\n\t" DW_MULTIPLY("smlad", f, x, right, f) DW_MULTIPLY("smlabt", f, z, end, f)  \
+        DW_LOAD_SCALE                                                                                        \
+        DW_SCALE(f)                                                                                          \
+    DW_LOAD_SHIFT DW_SHIFT(f) "strb %["                                                                      \
+                              "f"                                                                            \
+                              "], [%[out]]\n"                                                                \
+                              "4:"
+#define DW_LINE_1(odd)                                                                                       \
+    DW_ASM(odd, DW_BEGIN_1(f, s, x, y), DW_STEP_1(f, s, x, y, odd), DW_STEP_1(x, y, f, s, odd),              \
+           "mov %[f], %[x]\n\tmov %[s], %[y]\n", DW_REST(odd))
+#define DW_LINE_2(odd)                                                                                       \
+    DW_ASM(odd, DW_BEGIN_2(f, y), DW_STEP_2(f, x, odd), DW_STEP_2(x, f, odd), "mov %[f], %[x]\n", "")
+
+/* One channel's output row: the first (even) or second (odd) channel of `in`. */
+#define DW_FUNCTION(name, asm_line)                                                                          \
+    static inline __attribute__((always_inline)) void name(                                                  \
+        depthwise3x3_line *line, const depthwise3x3_columns *in, const int32_t *words, int32_t step,         \
+        int8_t *out) {                                                                                       \
+        uint32_t f, s, x, y, z, left, centre, right, start, end;                                             \
+        const int32_t *t = words;                                                                            \
+        asm_line;                                                                                            \
     }
-    int32_t acc = dw_smlabb(e, k->row2, smlad(v0, k->left, k->bias));
-    for (int32_t i = p->out_w - virtual_end; i > 0; --i) {
-        v0 = dw_pair(r0[0], r1[0]);
-        const uint32_t v1 = dw_pair(r0[step], r1[step]);
-        e = dw_pair(r2[0], r2[step]);
-        r0 += 2 * step, r1 += 2 * step, r2 += 2 * step;
-        acc = smlad(e, k->row2_end, smlad(v1, k->right, smlad(v0, k->centre, acc)));
-        *out = dw_value(p, k, acc);
-        out += step;
-        acc = dw_smlatb(e, k->row2, smlad(v1, k->left, k->bias));
-    }
-    if (virtual_end) {
-        v0 = dw_pair(r0[0], r1[0]);
-        e = dw_pair(r2[0], zero);
-        acc = smlad(e, k->row2_end, smlad(padding, k->right, smlad(v0, k->centre, acc)));
-        *out = dw_value(p, k, acc);
-    }
+DW_FUNCTION(depthwise3x3_line_1_even, DW_LINE_1(""))
+DW_FUNCTION(depthwise3x3_line_1_odd, DW_LINE_1(", ror #8"))
+DW_FUNCTION(depthwise3x3_line_2_even, DW_LINE_2(""))
+DW_FUNCTION(depthwise3x3_line_2_odd, DW_LINE_2(", ror #8"))
+#else
+static inline int8_t depthwise3x3_value(int32_t sum, const depthwise3x3_line *line, const int32_t *words) {
+#if defined(PINGPONNX_ROUNDING_TFLITE)
+    const scale_s8 scale = {words[4], -words[5], 0};
+#else
+    const scale_s8 scale = {words[4], PINGPONNX_PLAIN_SHIFT, 1};
+#endif
+    return (int8_t)ssat8(requantize_proven(sum, scale, line->zero));
 }
 
-/* One output row from three input rows; NULL: padding, never the one in the middle. */
-KERNEL void depthwise3x3_s8_row(const depthwise3x3_params_s8 *p, const int8_t *const *rows,
-                                const int32_t *table, int8_t *output) {
-    const int8_t *middle = rows[1];
-    const int8_t *top = rows[0] != NULL ? rows[0] : middle;
-    const int8_t *bottom = rows[2] != NULL ? rows[2] : middle;
-    const uint32_t padding = dw_pair(p->input_zero_point, p->input_zero_point);
-    for (int32_t c = 0; c < p->channels; ++c, table += DEPTHWISE3X3_WORDS) {
-        depthwise3x3_channel k;
-        k.left = sxtb16((uint32_t)table[0]);
-        k.centre = sxtb16_odd((uint32_t)table[0]);
-        k.right = sxtb16((uint32_t)table[1]);
-        k.row2 = sxtb16_odd((uint32_t)table[1]);
-        k.row2_end = dw_pairt(k.row2, (uint32_t)table[2]);
-        k.bias = table[3];
-        k.multiplier = table[4];
-        if (top == middle) {
-            k.bias = dw_smlabb(k.left, padding, dw_smlabb(k.centre, padding, dw_smlabb(k.right, padding, k.bias)));
-            k.left &= 0xFFFF0000u, k.centre &= 0xFFFF0000u, k.right &= 0xFFFF0000u;
+static inline uint32_t depthwise3x3_halves(uint32_t bytes, int32_t odd) {
+    return odd ? sxtb16_odd(bytes) : sxtb16(bytes);
+}
+
+/* What the instructions above mean. */
+static inline void depthwise3x3_run(const depthwise3x3_line *line, const depthwise3x3_columns *in,
+                                    const int32_t *words, int32_t step, int8_t *out, int32_t stride,
+                                    int32_t odd) {
+    const uint32_t left = sxtb16((uint32_t)words[0]), centre = sxtb16_odd((uint32_t)words[0]);
+    const uint32_t right = sxtb16((uint32_t)words[1]), start = sxtb16_odd((uint32_t)words[1]);
+    const uint32_t end = (uint32_t)words[2];
+    int32_t first = 0, second = 0; /* sums that wait for columns, with stride 2 only the second */
+    for (int32_t begun = 0;; begun = 1, ++in) {
+        const uint32_t x = depthwise3x3_halves(in->first, odd), y = depthwise3x3_halves(in->second, odd);
+        const uint32_t z = depthwise3x3_halves(in->row2, odd);
+        if (begun && stride == 1 && (in != line->last || line->rest)) {
+            *out = depthwise3x3_value(smlad(z & 0xFFFFu, end >> 16, smlad(x, right, first)), line, words);
+            out += step;
         }
-        if (bottom == middle) {
-            k.bias = dw_smlabb(k.row2, padding, smlad(k.row2_end, padding, k.bias));
-            k.row2 = 0, k.row2_end = 0;
+        if (begun && in == line->last) {
+            return;
         }
-        if (p->stride == 1) {
-            dw_line1(p, top + c, middle + c, bottom + c, &k, output + c);
+        if (begun) {
+            second = smlad(z, end, smlad(y, right, smlad(x, centre, second)));
+            *out = depthwise3x3_value(second, line, words);
+            out += step;
+        }
+        first = smlad(z, start, smlad(y, centre, smlad(x, left, words[3])));
+        second = smlad(z >> 16, start & 0xFFFFu, smlad(y, left, words[3]));
+        if (in + 1 == line->last && !line->rest) {
+            return;
+        }
+    }
+}
+#define DW_FUNCTION(name, stride, odd)                                                                       \
+    static inline void name(const depthwise3x3_line *line, const depthwise3x3_columns *in,                   \
+                            const int32_t *words, int32_t step, int8_t *out) {                               \
+        depthwise3x3_run(line, in, words, step, out, stride, odd);                                           \
+    }
+DW_FUNCTION(depthwise3x3_line_1_even, 1, 0)
+DW_FUNCTION(depthwise3x3_line_1_odd, 1, 1)
+DW_FUNCTION(depthwise3x3_line_2_even, 2, 0)
+DW_FUNCTION(depthwise3x3_line_2_odd, 2, 1)
+#endif
+
+/* Where four channels from c on are. */
+static inline depthwise3x3_source depthwise3x3_source_of(const int8_t *const *rows, int32_t c, int32_t step,
+                                                         const uint32_t *padding) {
+    const int8_t *const none = (const int8_t *)padding;
+    const int8_t *const top = rows[0] != NULL ? rows[0] + c : none;
+    const int8_t *const bottom = rows[2] != NULL ? rows[2] + c : none;
+    return (depthwise3x3_source){
+        top, rows[1] + c, bottom, rows[0] != NULL ? step : 0, step, rows[2] != NULL ? step : 0};
+}
+
+/* The lines of four channels, from what is laid out. */
+static inline __attribute__((always_inline)) void
+depthwise3x3_four(depthwise3x3_line *line, const depthwise3x3_columns *laid_out, int32_t pairs,
+                  const int32_t *words, int32_t step, int8_t *out, int32_t stride) {
+    const depthwise3x3_columns *const end = laid_out + 2 * pairs;
+    for (; laid_out != end; laid_out += pairs, words += 2 * DEPTHWISE3X3_WORDS, out += 2) {
+        line->last = laid_out + pairs - line->rest;
+        if (stride == 1) {
+            depthwise3x3_line_1_even(line, laid_out, words, step, out);
+            depthwise3x3_line_1_odd(line, laid_out, words + DEPTHWISE3X3_WORDS, step, out + 1);
         } else {
-            dw_line2(p, top + c, middle + c, bottom + c, &k, output + c);
+            depthwise3x3_line_2_even(line, laid_out, words, step, out);
+            depthwise3x3_line_2_odd(line, laid_out, words + DEPTHWISE3X3_WORDS, step, out + 1);
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void
+depthwise3x3_lines(const depthwise3x3_params_s8 *p, const int8_t *const *rows, const int32_t *table,
+                   depthwise3x3_columns *laid_out, int8_t *output, int32_t stride) {
+    const uint32_t padding = (uint32_t)(p->input_zero_point & 0xFF) * 0x01010101u;
+    const int32_t rest = stride == 1 ? p->out_w % 2 : 0;
+    const int32_t pairs = 1 + rest + (stride == 1 ? p->out_w / 2 : p->out_w);
+    /* the column of the first pair, how many pairs behind it are inside of the input, and if more is */
+    const int32_t first = 1 - stride - p->pad_left;
+    const int32_t inside = min_s32((p->in_w - first) / 2, pairs) - 1;
+    const int32_t half = p->in_w - first - 2 * (inside + 1) > 0;
+    depthwise3x3_line line = {0, 0, 0, p->output_zero_point, rest, NULL};
+#if defined(DEPTHWISE3X3_ASM)
+    __asm volatile("" : : "r"(&line) : "memory"); /* so that it stays in memory */
+#endif
+    for (int32_t done = 0; done < p->channels; done += 4) {
+        /* the last four overlap those before where channels are no multiple of four */
+        const int32_t c = min_s32(done, p->channels - 4);
+        depthwise3x3_source from = depthwise3x3_source_of(rows, c, p->in_step, &padding);
+        depthwise3x3_lay_out_edge(&from, padding, first >= 0, first >= -1, laid_out, pairs);
+        depthwise3x3_lay_out(&from, inside, laid_out + 1, pairs);
+        if (inside < pairs - 1) {
+            depthwise3x3_lay_out_edge(&from, padding, half, 0, laid_out + 1 + inside, pairs);
+        }
+        depthwise3x3_four(&line, laid_out, pairs, table + c * DEPTHWISE3X3_WORDS, p->out_step, output + c,
+                          stride);
+    }
+}
+
+/* One line of outputs from three of inputs (NULL: padding, which the middle one never is). */
+KERNEL void depthwise3x3_s8_row(const depthwise3x3_params_s8 *p, const int8_t *const *rows,
+                                const int32_t *table, void *scratch, int8_t *output) {
+    if (p->stride == 1) {
+        depthwise3x3_lines(p, rows, table, scratch, output, 1);
+    } else {
+        depthwise3x3_lines(p, rows, table, scratch, output, 2);
+    }
+    for (int32_t x = 0; x < p->out_w && (p->low != INT8_MIN || p->high != INT8_MAX); ++x) {
+        int8_t *const pixel = output + x * p->out_step;
+        for (int32_t c = 0; c < p->channels; ++c) {
+            pixel[c] = clamp_s8(pixel[c], p->low, p->high);
         }
     }
 }
 
 KERNEL void depthwise3x3_s8(const depthwise3x3_params_s8 *p, const int8_t *input, const int32_t *table,
-                            int8_t *output) {
-    const int32_t in_row = p->in_w * p->channels;
+                            void *scratch, int8_t *output) {
     for (int32_t y = 0; y < p->out_h; ++y) {
         const int8_t *rows[3];
-        window_rows_s8(rows, 3, input, y * p->stride - p->pad_top, p->in_h, in_row);
-        depthwise3x3_s8_row(p, rows, table, output);
-        output += (ptrdiff_t)p->out_w * p->channels;
+        window_rows_s8(rows, 3, input, y * p->stride - p->pad_top, p->in_h, p->in_line);
+        depthwise3x3_s8_row(p, rows, table, scratch, output + y * p->out_line);
     }
 }
 

@@ -38,6 +38,28 @@ static inline uint32_t sxtb16_odd(uint32_t x) {
 #endif
 }
 
+/* Sums of halves, each modulo 2^16. */
+static inline uint32_t sadd16(uint32_t a, uint32_t b) {
+#if defined(PINGPONNX_DSP)
+    uint32_t result;
+    __asm("sadd16 %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+#else
+    return ((a + b) & 0xFFFFu) | ((a & 0xFFFF0000u) + (b & 0xFFFF0000u));
+#endif
+}
+
+/* Differences of halves, each modulo 2^16. */
+static inline uint32_t ssub16(uint32_t a, uint32_t b) {
+#if defined(PINGPONNX_DSP)
+    uint32_t result;
+    __asm("ssub16 %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+#else
+    return ((a - b) & 0xFFFFu) | ((a & 0xFFFF0000u) - (b & 0xFFFF0000u));
+#endif
+}
+
 /* sum + a.low * b.low + a.high * b.high, modulo 2^32. */
 static inline int32_t smlad(uint32_t a, uint32_t b, int32_t sum) {
 #if defined(PINGPONNX_DSP)

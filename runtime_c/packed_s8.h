@@ -5,11 +5,16 @@
  * and B's is (S1 - S2) / 256, exact modulo 2^32 as long as B's sum fits 24 bits, which the converter has
  * proven of the layer's weights. That is one expansion for four weights, and no byte more in flash.
  *
- * Products come in quads, k0 to k3, as two words: (k0, k2) and (k1, k3), which is how SXTB16 parts bytes.
- * Weights: by block of up to four channels and quad, the first words of its pairs, then the second ones.
- * Columns: by quad, the first words of two pixels, then the second ones.
- * Biases: by pair, that of A and 256 * that of B + that of A, modulo 2^32, less the input's zero point times
- * the sum of the weights, so that the values are taken as they are.
+ * Products come in quads, k0 to k3, as two words: (k0, k2) and (k1, k3), which is how SXTB16 parts bytes. The
+ * column of two pixels has the first words of both by quad, then the second ones, and PACKED_END behind the
+ * last.
+ *
+ * All constants are one stream of words in the order of their use. Of each block of two pairs of channels, or
+ * one:
+ * - biases, by pair that of A and 256 * that of B + that of A, modulo 2^32, less the input's zero point times
+ *   the sum of the weights, so that values are taken as they are;
+ * - weights, by quad the first words of the pairs, then the second ones;
+ * - multipliers, by channel, and under TFLite's rounding shifts to the right.
  */
 #ifndef PINGPONNX_PACKED_S8_H
 #define PINGPONNX_PACKED_S8_H
@@ -54,20 +59,25 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
 #define PACKED_QUADS_7(n) PACKED_QUADS_4(n) PACKED_QUADS_3(n + 4)
 #define PACKED_QUADS_8(n) PACKED_QUADS_4(n) PACKED_QUADS_4(n + 4)
 
-/* All 14 registers: compilers that keep a frame pointer cannot, nor can gcc without optimisation. */
+/* All 14 registers, so the loop ends at a word that no column has. Compilers that keep a frame pointer have
+ * fewer of them, and gcc without optimisation too.
+ */
+#define PACKED_END 0x80000000u
 #if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#define PACKED_ASM(count, begin, end)                                                                        \
+    __asm volatile(begin PACKED_QUADS_##count(0) "add %[x], %[x], #16 * " #count "\n\t"                      \
+                                                 "add %[w], %[w], #16 * " #count "\n\t" end                  \
+                   : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [s4] "+r"(s4),              \
+                     [s5] "+r"(s5), [s6] "+r"(s6), [s7] "+r"(s7), [w] "+r"(weights), [x] "+r"(column),       \
+                     [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                          \
+                   :                                                                                         \
+                   : "cc", "memory")
 #define PACKED_CASE(count)                                                                                   \
     case count:                                                                                              \
-        for (int32_t i = quads / (count); i > 0; --i) {                                                      \
-            uint32_t t0, t1, t2, t3;                                                                         \
-            __asm volatile(                                                                                  \
-                PACKED_QUADS_##count(0) "add %[w], %[w], #16 * " #count "\n\t"                               \
-                                        "add %[x], %[x], #16 * " #count                                      \
-                : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [s4] "+r"(s4), [s5] "+r"(s5),  \
-                  [s6] "+r"(s6), [s7] "+r"(s7), [w] "+r"(weights), [x] "+r"(column), [t0] "=&r"(t0),         \
-                  [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                                             \
-                :                                                                                            \
-                : "memory");                                                                                 \
+        if (quads == (count)) {                                                                              \
+            PACKED_ASM(count, "", "");                                                                       \
+        } else {                                                                                             \
+            PACKED_ASM(count, "1:\n\t", "ldr %[t0], [%[x]]\n\tcmp %[t0], #0x80000000\n\tbne 1b");            \
         }                                                                                                    \
         break;
 
@@ -76,6 +86,7 @@ PACKED_INLINE const uint32_t *packed_s8_4x2(const uint32_t *weights, const uint3
                                             int32_t unroll, int32_t *sums) {
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
     int32_t s4 = sums[4], s5 = sums[5], s6 = sums[6], s7 = sums[7];
+    uint32_t t0, t1, t2, t3;
     switch (unroll) {
         PACKED_CASE(1)
         PACKED_CASE(2)
@@ -106,7 +117,8 @@ PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uin
     }
 #endif
     (void)unroll;
-    for (int32_t half = 0; half < 2 * quads; ++half, weights += pairs, column += 2) {
+#pragma GCC unroll 8
+    for (int32_t half = 0; half < 2 * quads; ++half) {
         for (int32_t pair = 0; pair < pairs; ++pair) {
             const uint32_t both = weights[pair], low = sxtb16(both);
             for (int32_t pixel = 0; pixel < pixels; ++pixel) {
@@ -115,18 +127,22 @@ PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uin
                 sum[2] = smlad(both, column[pixel], sum[2]);
             }
         }
+        weights += pairs;
+        column += 2;
     }
     return weights;
 }
 
-/* The bias of every sum. */
-PACKED_INLINE void packed_s8_begin(const int32_t *bias, int32_t pairs, int32_t pixels, int32_t *sums) {
+/* Sums begin with their biases. Returns the block's weights. */
+PACKED_INLINE const uint32_t *packed_s8_begin(const uint32_t *stream, int32_t pairs, int32_t pixels,
+                                              int32_t *sums) {
     for (int32_t pair = 0; pair < pairs; ++pair) {
         for (int32_t pixel = 0; pixel < pixels; ++pixel) {
-            sums[4 * pair + pixel] = bias[2 * pair];
-            sums[4 * pair + 2 + pixel] = bias[2 * pair + 1];
+            sums[4 * pair + pixel] = (int32_t)stream[2 * pair];
+            sums[4 * pair + 2 + pixel] = (int32_t)stream[2 * pair + 1];
         }
     }
+    return stream + 2 * pairs;
 }
 
 /* The accumulator of one of a block's channels. */
@@ -138,24 +154,32 @@ PACKED_INLINE int32_t packed_s8_accumulator(const int32_t *sums, int32_t channel
     return (int32_t)((uint32_t)sum[2] - (uint32_t)sum[0]) >> 8;
 }
 
-/* The values of `quads` as one pixel's words of a column, of which the first is at `column`. */
-PACKED_INLINE void packed_s8_expand(uint32_t *column, const int8_t *values, int32_t quads) {
-#pragma GCC unroll 4
-    for (int32_t quad = 0; quad < quads; ++quad) {
-        const uint32_t word = load_u32(values + 4 * quad);
-        column[4 * quad] = sxtb16(word);
-        column[4 * quad + 2] = sxtb16_odd(word);
+/* How a channel is scaled. */
+typedef struct {
+    int32_t multiplier, right;
+} packed_s8_scale;
+
+#if defined(PINGPONNX_ROUNDING_TFLITE)
+enum { PACKED_SCALE_WORDS = 2 };
+#else
+enum { PACKED_SCALE_WORDS = 1 };
+#endif
+
+/* One of `channels`, whose scales are the stream's next words. */
+PACKED_INLINE packed_s8_scale packed_s8_scale_of(const uint32_t *stream, int32_t channels, int32_t channel) {
+    packed_s8_scale scale = {(int32_t)stream[channel], -PINGPONNX_PLAIN_SHIFT};
+    if (PACKED_SCALE_WORDS == 2) {
+        scale.right = (int32_t)stream[channels + channel];
     }
+    return scale;
 }
 
 /* Requantizes where the converter has proven that |acc| < 2^30, and that the shift is plain under single
- * rounding, or to the right by at least one under TFLite's, by right[i].
+ * rounding, or to the right by at least one under TFLite's.
  */
-PACKED_INLINE int32_t packed_s8_requantize(int32_t acc, const int32_t *multiplier, const int8_t *right,
-                                           int32_t i, int32_t zero_point) {
+PACKED_INLINE int32_t packed_s8_requantize(int32_t acc, packed_s8_scale scale, int32_t zero_point) {
 #if !defined(PINGPONNX_ROUNDING_TFLITE)
-    (void)right;
-    return smmlar(acc, multiplier[i], zero_point);
+    return smmlar(acc, scale.multiplier, zero_point);
 #elif defined(PINGPONNX_DSP)
     /* halves away from zero: less one if negative, and plus the last bit that is shifted out */
     int32_t y = acc * 2;
@@ -164,12 +188,34 @@ PACKED_INLINE int32_t packed_s8_requantize(int32_t acc, const int32_t *multiplie
           "asrs %0, %0, %2\n\t"
           "adc %0, %0, %3"
           : "+&r"(y)
-          : "r"(multiplier[i]), "r"((int32_t)right[i]), "r"(zero_point)
+          : "r"(scale.multiplier), "r"(scale.right), "r"(zero_point)
           : "cc");
     return y;
 #else
-    return requantize(acc, multiplier[i], -right[i]) + zero_point;
+    return requantize(acc, scale.multiplier, -scale.right) + zero_point;
 #endif
+}
+
+/* Four values as one pixel's words of a column. */
+PACKED_INLINE void packed_s8_expand_quad(uint32_t *column, const int8_t *values) {
+    const uint32_t word = load_u32(values);
+    column[0] = sxtb16(word);
+    column[2] = sxtb16_odd(word);
+}
+
+/* The values of `quads` as one pixel's words of a column, of which the first is at `column`. */
+PACKED_INLINE void packed_s8_expand(uint32_t *column, const int8_t *values, int32_t quads) {
+#pragma GCC unroll 1
+    for (; quads >= 4; quads -= 4, values += 16, column += 16) {
+        packed_s8_expand_quad(column, values);
+        packed_s8_expand_quad(column + 4, values + 4);
+        packed_s8_expand_quad(column + 8, values + 8);
+        packed_s8_expand_quad(column + 12, values + 12);
+    }
+#pragma GCC unroll 1
+    for (; quads > 0; --quads, values += 4, column += 4) {
+        packed_s8_expand_quad(column, values);
+    }
 }
 
 PACKED_INLINE int8_t packed_s8_clamp(int32_t value, int32_t low, int32_t high) {

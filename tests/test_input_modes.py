@@ -224,6 +224,14 @@ def test_an_unknown_mode(examples: Path) -> None:
         assert f"choose one of: {names}" in done.stderr
 
 
+def test_every_effort_finds_the_proven_arena(examples: Path) -> None:
+    for effort in ("fast", "exact"):
+        options = ["--goal", "ram", "--effort", effort, "--json"]
+        done = command_line("plan", examples / EXAMPLES["lenet5_int8"], *options)
+        found = json.loads(done.stdout)
+        assert (found["effort"], found["arena"], found["proven"]) == (effort, 1204, True)
+
+
 def test_convert_says_what_a_state_takes(examples: Path, tmp_path: Path) -> None:
     model, options = examples / EXAMPLES["lenet5_int8"], ["--goal", "ram", "--input", "rows"]
     done = command_line("convert", model, "-o", tmp_path / "c", *options)

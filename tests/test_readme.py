@@ -37,13 +37,29 @@ def test_commands_for_a_model_of_ones_own(tmp_path: Path) -> None:
     assert (tmp_path / "reports" / "model" / "report.html").is_file()
 
 
-def test_c_example_names_what_the_generated_header_declares(tmp_path: Path) -> None:
+# What the examples need of their surroundings: how the library was made, and what is theirs.
+EXAMPLES = {
+    "arena": ([], "static float real_values[1024];"),
+    "rows": (
+        ["--input", "rows"],
+        "static int8_t line[MODEL_INT8_INPUT_0_ROW_SIZE]; static int lines = MODEL_INT8_INPUT_0_ROWS;"
+        "static int camera_line(int8_t *to) { (void)to; return lines-- > 0; }",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_c_examples_name_what_the_generated_header_declares(kind: str, tmp_path: Path) -> None:
+    options, before = EXAMPLES[kind]
     shutil.copy(ROOT / "examples" / "lenet5" / "lenet5_int8.onnx", tmp_path / "model_int8.onnx")
-    command = [sys.executable, "-m", "pingponnx", "convert", "model_int8.onnx", "-o", "out"]
+    command = [sys.executable, "-m", "pingponnx", "convert", "model_int8.onnx", "-o", "out", *options]
     subprocess.run(command, cwd=tmp_path, check=True)
-    (example,) = re.findall(r"```c\n(.+?)```", README, re.DOTALL)
-    include, arena, *statements = (line for line in example.splitlines() if line)
-    main = [include, arena, "int main(void) {", "static float real_values[1024];", *statements, "return 0; }"]
+    examples = re.findall(r"```c\n(.+?)```", README, re.DOTALL)
+    assert len(examples) == len(EXAMPLES)
+    lines = [line for line in examples[list(EXAMPLES).index(kind)].splitlines() if line]
+    include, static = lines[0], [line for line in lines if line.startswith("static ")]
+    statements = lines[1 + len(static) :]
+    main = [include, before, *static, "int main(void) {", *statements, "return 0; }"]
     (tmp_path / "out" / "main.c").write_text("\n".join(main).replace("{\n    const", "{\n    (void)0; const"))
     compiler = ["cc", "-std=c11", "-Wall", "-Wno-unused-variable", "-Werror", "-o", "main"]
     sources = ["main.c", "model_int8.c", "model_int8_data.c", "-lm"]

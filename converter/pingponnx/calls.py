@@ -1,7 +1,7 @@
 """Calls: what a chosen kernel is, as values. The emitter spells them in C, the planner reads their needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
 
@@ -199,6 +199,14 @@ class Call:
     def passed(self, *, by_rows: bool) -> tuple[Argument, ...]:
         """The arguments of the function that runs: of a whole output, or of its rows."""
         return self.rows.arguments if by_rows and self.rows else self.arguments
+
+    @property
+    def needs(self) -> tuple[object, ...]:
+        """All that a memory plan depends on."""
+        rows, overlap = self.rows, tuple(sorted(self.overlap.items()))
+        by_rows = rows and replace(rows, function="", header="", arguments=(), windows={})
+        windows = tuple(rows.windows.items()) if rows else ()
+        return bool(self.function), self.scratch, overlap, windows, repr(by_rows)
 
     @property
     def constants(self) -> int:

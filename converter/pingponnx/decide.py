@@ -5,19 +5,22 @@ kernels are exchanged where it is fullest, and then everything is planned anew.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pingponnx.calls import Call
 from pingponnx.errors import BudgetError
 from pingponnx.ir import Graph
-from pingponnx.plan import Calls, Effort, Plan, Wish, plan
+from pingponnx.plan import Calls, Effort, InputMode, Plan, Wish, plan, smallest
 from pingponnx.select import Goal, Offers, window
 
 _FLASH_OF_BALANCED = 1.15
 """What balanced may spend on speed, times the smallest constants."""
 
-_TRIALS = 12
+_TRIALS = 3
 """Nodes that goal ram tries to speed up one by one."""
+
+_AMOUNTS = 7
+"""Amounts of scratch that it tries for all nodes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Budget:
     flash: int | None = None  # of the constants
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A network to decide for: `unfused` is the graph before max-pools were fused, for comparisons."""
 
@@ -36,15 +39,24 @@ class Task:
     unfused: Graph
     offers: Offers
     wish: Wish
+    known: dict[tuple[object, ...], tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     def plan(self, calls: Calls, effort: Effort) -> Plan:
         """The plan of chosen calls."""
         return plan(self.graph, calls, self.unfused, replace(self.wish, effort=effort))
 
-    def arenas(self, calls: Calls) -> tuple[int, int]:
-        """Roughly the arena of the plan, and the one with fed rows."""
-        found = self.plan(calls, Effort.FAST)
-        return found.arena, found.strategies["row_fed"] or 0
+    def arenas(self, calls: Calls, *, place: bool = False) -> tuple[int, ...]:
+        """About the arena of the plan, and of the one with fed rows, or only what they cannot undercut.
+
+        Calls of the same needs have the same.
+        """
+        needs = (place, *(call and call.needs for call in calls))
+        if needs not in self.known:
+            modes = {self.wish.mode, InputMode.ROWS} if len(self.graph.inputs) == 1 else {self.wish.mode}
+            self.known[needs] = tuple(
+                smallest(self.graph, calls, mode, place=place) for mode in sorted(modes)
+            )
+        return self.known[needs]
 
 
 def decide(task: Task, goal: Goal, budget: Budget) -> tuple[Calls, Plan]:
@@ -151,23 +163,32 @@ def fullest(memory: Plan) -> tuple[int, ...]:
 
 def _small(task: Task, flash: int | None) -> Calls:
     """The smallest arena, and then the fastest kernels that do not enlarge it."""
-    calls = _within_flash(task.offers, _leanest, flash)
+    lean = calls = _within_flash(task.offers, _leanest, flash)
     least = task.arenas(calls)
-    for scratch in sorted({c.scratch for candidates in task.offers for c in candidates}, reverse=True):
-        allowed = (tuple(c for c in row if _fits(c, calls[i], scratch)) for i, row in enumerate(task.offers))
+    amounts = sorted({c.scratch for candidates in task.offers for c in candidates})
+    amounts = amounts[:: -(-len(amounts) // _AMOUNTS)]
+    low, high = 0, len(amounts)  # the largest scratch that changes nothing, by bisection
+    while low < high:
+        middle = (low + high) // 2
+        allowed = (
+            tuple(c for c in row if _fits(c, lean[i], amounts[middle])) for i, row in enumerate(task.offers)
+        )
         faster = _within_flash(tuple(allowed), _fastest, flash)
         if _no_worse(task.arenas(faster), least):
-            calls = faster
-            break
+            calls, low = faster, middle + 1
+        else:
+            high = middle
+    quick = calls
     gains = sorted((_gain(task, calls, i), i) for i, call in enumerate(calls) if call)[:_TRIALS]
     for gain, index in gains:
         if gain < 0:
-            calls = _sped_up(task, calls, index, least, flash)
-    return calls
+            quick = _sped_up(task, quick, index, least, flash)
+    placed = task.arenas(lean, place=True)  # what cannot be undercut need not be reached
+    return next(c for c in (quick, calls, lean) if _no_worse(task.arenas(c, place=True), placed))
 
 
-def _no_worse(now: tuple[int, int], least: tuple[int, int]) -> bool:
-    return now[0] <= least[0] and now[1] <= least[1]
+def _no_worse(now: tuple[int, ...], least: tuple[int, ...]) -> bool:
+    return all(a <= b for a, b in zip(now, least, strict=True))
 
 
 def _fits(call: Call, lean: Call | None, scratch: int) -> bool:
@@ -181,7 +202,7 @@ def _gain(task: Task, calls: Calls, index: int) -> int:
     return min(c.cycles for c in task.offers[index]) - now.cycles
 
 
-def _sped_up(task: Task, calls: Calls, index: int, least: tuple[int, int], flash: int | None) -> Calls:
+def _sped_up(task: Task, calls: Calls, index: int, least: tuple[int, ...], flash: int | None) -> Calls:
     """With the fastest call of a node that leaves the arenas as they are."""
     now = calls[index]
     assert now is not None

@@ -42,11 +42,11 @@ class Entry:
 
 
 def harness_model(entry: Entry) -> str:
-    """The header through which harness.c, whose macros it uses, knows the model."""
+    """The header through which the harness knows the model; the macros that it uses are memory.h's."""
     given = [(i, size) for i, (offset, size) in enumerate(entry.inputs) if offset is None]
     arguments = ["&PINGPONNX_HANDLE", *(f"(const void *)pingponnx_input_{i}" for i, _ in given)]
     lines = [
-        "/* Written by pingponnx for harness.c. */",
+        "/* Written by pingponnx for the harness. */",
         f'#include "{entry.prefix}.h"',
         f"#define PINGPONNX_RUN {entry.prefix}_run",
         f"#define PINGPONNX_NODES {max(entry.nodes, 1)}u",

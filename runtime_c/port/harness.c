@@ -10,6 +10,7 @@
  * whatever of these is in the image is there because of the model.
  */
 #include "counter.h"
+#include "memory.h"
 #include "port.h"
 
 #include <stddef.h>
@@ -17,7 +18,6 @@
 enum { MAGIC = 0x504E4F50 };
 enum { FLAG_DUMP = 1 };
 #define NEW_SAMPLE 0xFFFFFFFFu
-#define CANARY_BYTES 64u
 #define STACK_PAINT 0xC5C5C5C5u
 
 enum status {
@@ -41,43 +41,6 @@ static struct result {
 } result;
 
 _Static_assert(sizeof(struct result) == 40, "run.py reads it");
-
-/* ------------------------------------------------------------------------------------------- the model */
-
-/* What the model computes in; a canary directly behind it shows whether it stays there. */
-struct memory {
-    void *start;
-    uint32_t bytes;
-    uint8_t *canary;
-};
-
-/* An input or output. */
-struct port {
-    uint8_t *start;
-    uint32_t bytes;
-};
-
-/* MEMORY defines one, PLACE is the object, WATCHED the struct memory of it. */
-#ifdef PINGPONNX_HOST
-#define MEMORY(type, name)                                                                                   \
-    static struct {                                                                                          \
-        type object;                                                                                         \
-        uint8_t canary[CANARY_BYTES];                                                                        \
-    } name
-#define PLACE(name) name.object
-#define WATCHED(name) {&name.object, sizeof name.object, name.canary}
-#else
-/* The linker script puts sections of these names in their order. */
-#define MEMORY(type, name)                                                                                   \
-    static type name __attribute__((section(".bss." #name)));                                                \
-    static uint8_t name##_canary[CANARY_BYTES] __attribute__((section(".bss." #name ".canary")))
-#define PLACE(name) name
-#define WATCHED(name) {&name, sizeof name, name##_canary}
-#endif
-
-#include "harness_model.h"
-
-#define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 
 typedef __typeof__(PINGPONNX_RUN) *model_function;
 
@@ -115,59 +78,6 @@ static int open_for_writing(const char *name) {
 static void write_all(int file, const void *data, uint32_t bytes) {
     if (port_write(file, data, bytes) != 0) {
         finish(STATUS_FILE_FAILED, 0u);
-    }
-}
-
-/* ------------------------------------------------------------------------------------ arena, canaries */
-
-#if defined(PINGPONNX_HOST) && defined(__SANITIZE_ADDRESS__)
-
-/* The sanitizer watches the canaries: it also sees reads, and names the line. */
-void __asan_poison_memory_region(const volatile void *address, size_t bytes);
-static void paint_canaries(void) {
-    for (uint32_t m = 0; m < LENGTH(memories); m++) {
-        __asan_poison_memory_region(memories[m].canary, CANARY_BYTES);
-    }
-}
-static void check_canaries(void) {
-}
-
-#else
-
-static uint8_t canary_byte(uint32_t i) {
-    return (uint8_t)(0xA7u ^ (i * 29u));
-}
-
-static void paint_canaries(void) {
-    for (uint32_t m = 0; m < LENGTH(memories); m++) {
-        volatile uint8_t *const canary = memories[m].canary;
-        for (uint32_t i = 0; i < CANARY_BYTES; i++) {
-            canary[i] = canary_byte(i);
-        }
-    }
-}
-
-static void check_canaries(void) {
-    for (uint32_t m = 0; m < LENGTH(memories); m++) {
-        const volatile uint8_t *const canary = memories[m].canary;
-        for (uint32_t i = 0; i < CANARY_BYTES; i++) {
-            if (canary[i] != canary_byte(i)) {
-                result.detail[1] = m;
-                finish(STATUS_ARENA_OVERRUN, i);
-            }
-        }
-    }
-}
-
-#endif
-
-/* A model must not rely on what the arena held before: every sample starts from the same rubbish. */
-static void paint_arena(void) {
-    for (uint32_t m = 0; m < LENGTH(memories); m++) {
-        volatile uint8_t *const bytes = memories[m].start;
-        for (uint32_t i = 0; i < memories[m].bytes; i++) {
-            bytes[i] = 0x5Au;
-        }
     }
 }
 
@@ -366,7 +276,7 @@ static int run_first(void) {
 
 static void run_sample(int input_file, uint32_t sample) {
     result.sample = sample;
-    paint_arena();
+    paint_memories();
     read_inputs(input_file);
 #ifdef PINGPONNX_TRACE
     if (trace.dumping != 0) {
@@ -375,7 +285,10 @@ static void run_sample(int input_file, uint32_t sample) {
     }
 #endif
     const int returned = sample == 0u ? run_first() : PINGPONNX_RUN(PINGPONNX_ARGUMENTS);
-    check_canaries();
+    const int32_t overrun = first_overrun(&result.detail[1]);
+    if (overrun >= 0) {
+        finish(STATUS_ARENA_OVERRUN, (uint32_t)overrun);
+    }
     if (returned != 0) {
         finish(STATUS_MODEL_FAILED, (uint32_t)returned);
     }

@@ -1,78 +1,161 @@
-"""Depthwise 3x3 convolution on cores with the DSP extension."""
+"""Depthwise 3x3 convolution of stride 1 or 2 on cores with the DSP extension (runtime_c/depthwise3x3_s8.h)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from pingponnx.calls import Call, Input, Output, RowPointers, Rows, Struct, Table
+from pingponnx.calls import Call, Input, Output, RowPointers, Rows, Scratch, Struct, Table
+from pingponnx.fixed_point import S8_MAX, S8_MIN, Rounding
 from pingponnx.ir import Array
 from pingponnx.kernels import kernels_for
+from pingponnx.kernels.proofs import provable_tables
 from pingponnx.ops import Site
 from pingponnx.ops.conv import Conv
 from pingponnx.ops.linear import Linear
 from pingponnx.ops.window import Window, hw, row_distance, row_window
 from pingponnx.targets import Target
 
+_NAME = "depthwise3x3_s8"
+_FOUR = 4  # channels that are laid out together
+_PAIR_BYTES = 24  # of two columns of them
+
 
 @kernels_for(Conv)
 def depthwise(op: Conv, site: Site, target: Target) -> Iterator[Call]:
-    """3x3, stride 1 or 2, at most one row and column of padding."""
-    if not target.dsp or target.mve or not site.quantized or not _takes(op, site):
+    """By rows; and a whole map column by column, which is faster where it is taller than wide."""
+    if not target.dsp or target.mve or not _takes(op, site):
         return
     linear = op.lower(site)
-    if linear.weight_zero_point.any() or not linear.requantizer.plain or linear.low != -128 or linear.high != 127:
+    plain = site.rounding is Rounding.TFLITE or linear.requantizer.plain
+    if not plain or provable_tables(linear) is None:
         return
-    w = op.window
-    (h, width), (oh, ow), c = hw(site.x.shape), hw(site.y.shape), site.x.shape[-1]
-    params = Struct(
-        "depthwise3x3_params_s8",
-        {
-            "in_h": h,
-            "in_w": width,
-            "channels": c,
-            "out_h": oh,
-            "out_w": ow,
-            "stride": w.stride[0],
-            "pad_top": w.pads[0],
-            "pad_left": w.pads[1],
-        }
-        | linear.fields(),
-    )
-    table = Table("weights", _table(linear))
-    name = "depthwise3x3_s8"
-    yield Call(
-        name,
-        f"{name}.h",
-        (params, Input(), table, Output()),
-        overlap={0: row_distance(w, (h, width), width * c, ow * c)},
-        macs=op.macs(site),
-        cycles=20 * site.y.size,
-        rows=Rows(f"{name}_row", f"{name}.h", (params, RowPointers(), table, Output()), {0: row_window(w)}),
-    )
+    upright, (oh, ow) = _fits(op.window, hw(site.x.shape)), hw(site.y.shape)
+    rows = _by_rows(op, site, linear)
+    if upright:
+        yield rows
+    if oh > ow and _fits(op.window.transposed, hw(site.x.shape)[::-1]):
+        params, table = _arguments(op, site, linear, columns=True)
+        yield replace(
+            rows,
+            arguments=(params, Input(), table, Scratch(), Output()),
+            scratch=_scratch(op.window, oh),
+            overlap={},
+            cycles=_cycles(op, site, linear, ow, oh),
+            rows=None,
+        )
 
 
 def _takes(op: Conv, site: Site) -> bool:
-    w, channels = op.window, site.x.shape[-1]
-    if not (op.group == channels == site.y.shape[-1]) or op.pool or site.x.shape[0] != 1:
+    """Kernel and tensors; whether rows or columns fit is another question."""
+    w, x = op.window, site.x.shape
+    if not site.quantized or op.pool or len(x) != 4 or x[0] != 1 or x[-1] < _FOUR:
         return False
-    if w.kernel != (3, 3) or w.dilation != (1, 1) or w.stride not in ((1, 1), (2, 2)):
-        return False
-    return _middle(w, hw(site.x.shape))
+    same = op.group == x[-1] == site.y.shape[-1]
+    return same and (w.kernel, w.dilation) == ((3, 3), (1, 1)) and w.stride in ((1, 1), (2, 2))
 
 
-def _middle(w: Window, size: tuple[int, int]) -> bool:
-    """True when the middle row and column of every window are inside the input."""
-    ends = zip(w.output(*size), w.stride, w.pads[:2], size, strict=True)
-    return all(pad <= 1 and (n - 1) * stride - pad + 1 < length for n, stride, pad, length in ends)
+def _fits(window: Window, size: tuple[int, int]) -> bool:
+    """True when the middle of every window is inside the input, and there is enough of a row."""
+    outputs = window.output(*size)
+    ends = zip(outputs, window.stride, window.pads[:2], size, strict=True)
+    inside = all(pad <= 1 and (n - 1) * stride - pad + 1 < length for n, stride, pad, length in ends)
+    return inside and (outputs[1] > 1 or window.stride[1] == 2)
 
 
-def _table(linear: Linear) -> Array:
-    """Five words per channel, see depthwise3x3_s8.h."""
-    w = linear.weights[..., 0].astype(np.int64)
-    bias = linear.bias.astype(np.int64) - linear.input_zero_point * w.sum(axis=(1, 2))
-    b = w & 0xFF
-    a = b[:, 0, 0] | b[:, 0, 1] << 8 | b[:, 1, 0] << 16 | b[:, 1, 1] << 24
-    c = b[:, 0, 2] | b[:, 2, 0] << 8 | b[:, 1, 2] << 16 | b[:, 2, 1] << 24
-    d = (w[:, 2, 2] & 0xFFFF) << 16
-    m = np.broadcast_to(linear.requantizer.multiplier, len(w)).astype(np.int64)
-    return np.stack([a, c, d, bias, m], axis=1).astype(np.uint32).view(np.int32)
+def _by_rows(op: Conv, site: Site, linear: Linear) -> Call:
+    w, c, (oh, ow) = op.window, site.x.shape[-1], hw(site.y.shape)
+    params, table = _arguments(op, site, linear, columns=False)
+    size = hw(site.x.shape)
+    return Call(
+        _NAME,
+        f"{_NAME}.h",
+        (params, Input(), table, Scratch(), Output()),
+        scratch=_scratch(w, ow),
+        overlap={0: row_distance(w, size, size[1] * c, ow * c)},
+        macs=op.macs(site),
+        cycles=_cycles(op, site, linear, oh, ow),
+        rows=Rows(
+            f"{_NAME}_row",
+            f"{_NAME}.h",
+            (params, RowPointers(), table, Scratch(), Output()),
+            {0: row_window(w)},
+        ),
+    )
+
+
+def _arguments(op: Conv, site: Site, linear: Linear, *, columns: bool) -> tuple[Struct, Table]:
+    """For lines that are rows, or columns: then everything is transposed."""
+    c, inner, outer = site.x.shape[-1], hw(site.x.shape), hw(site.y.shape)
+    steps = {"in_step": c, "in_line": inner[1] * c, "out_step": c, "out_line": outer[1] * c}
+    window = op.window
+    if columns:
+        inner, outer, window = inner[::-1], outer[::-1], window.transposed
+        steps = {
+            "in_step": steps["in_line"],
+            "in_line": c,
+            "out_step": steps["out_line"],
+            "out_line": c,
+        }
+    fields = {
+        "in_h": inner[0],
+        "in_w": inner[1],
+        "out_h": outer[0],
+        "out_w": outer[1],
+        "stride": window.stride[0],
+        "pad_top": window.pads[0],
+        "pad_left": window.pads[1],
+        "channels": c,
+    }
+    weights = linear.weights[..., 0].astype(np.int64)
+    table = _table(linear, weights.transpose(0, 2, 1) if columns else weights)
+    return Struct(f"depthwise3x3_params_s8", fields | steps | linear.fields()), Table("weights", table)
+
+
+def _table(linear: Linear, weights: Array) -> Array:
+    """The words of every channel; weights are `c h w`."""
+    bias = linear.bias.astype(np.int64) - linear.input_zero_point * weights.sum(axis=(1, 2))
+    w = weights & 0xFF
+    words = [
+        w[:, 0, 0] | w[:, 0, 1] << 8 | w[:, 1, 0] << 16 | w[:, 1, 1] << 24,
+        w[:, 0, 2] | w[:, 2, 0] << 8 | w[:, 1, 2] << 16 | w[:, 2, 1] << 24,
+        (weights[:, 2, 1] & 0xFFFF) | weights[:, 2, 2] << 16,
+        bias,
+        np.broadcast_to(linear.requantizer.multiplier, bias.shape).astype(np.int64),
+    ]
+    if linear.requantizer.rounding is Rounding.TFLITE:
+        words.append(np.broadcast_to(-linear.requantizer.shift, bias.shape).astype(np.int64))
+    return (np.stack(words, axis=1) & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def _pairs(window: Window, outputs: int) -> int:
+    """Pairs of columns that are laid out for a line of outputs."""
+    return outputs + 1 if window.stride[1] == 2 else (outputs + 1) // 2 + 1
+
+
+def _scratch(window: Window, outputs: int) -> int:
+    return _PAIR_BYTES * _pairs(window, outputs)
+
+
+# -- cycles -----------------------------------------------------------------------------------------
+
+_LINE = 100  # of four channels, without what follows
+_PAIR = 32  # laid out for four channels
+_CHANNEL = 45  # one channel's line
+_STEPS = {1: 36, 2: 27}  # by stride: a pair of columns of one channel
+_TFLITE = 5  # more for each output
+_CLAMP = 9  # a value, where int8 is not the limit
+
+
+def _cycles(op: Conv, site: Site, linear: Linear, lines: int, outputs: int) -> int:
+    """Of the whole map, for lines of so many outputs."""
+    channels, stride = site.x.shape[-1], op.window.stride[0]
+    pairs = _pairs(op.window, outputs)
+    steps = outputs if stride == 2 else outputs / 2
+    one = _CHANNEL + steps * _STEPS[stride]
+    if site.rounding is Rounding.TFLITE:
+        one += _TFLITE * outputs
+    if (linear.low, linear.high) != (S8_MIN, S8_MAX):
+        one += _CLAMP * outputs
+    fours = -(-channels // _FOUR)
+    return int(lines * fours * (_LINE + pairs * _PAIR + _FOUR * one))

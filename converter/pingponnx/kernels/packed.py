@@ -5,29 +5,37 @@ Four output channels and two pixels share every load: 16 multiplications take 14
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pingponnx.calls import (
+    ALL_ROWS,
+    Accumulator,
     Argument,
     Call,
     First,
     Input,
+    Last,
     Local,
     Output,
+    Part,
     RowPointers,
     Rows,
+    RowValues,
+    RowWindow,
     Scratch,
     Struct,
     Table,
 )
-from pingponnx.fixed_point import Rounding
+from pingponnx.fixed_point import Requantizer, Rounding
 from pingponnx.ir import Array
 from pingponnx.kernels import kernels_for
 from pingponnx.ops import Site
 from pingponnx.ops.conv import Conv
+from pingponnx.ops.gemm import Gemm
 from pingponnx.ops.linear import Linear
 from pingponnx.ops.window import Window, geometry, hw, lying, row_distance, row_window
 from pingponnx.targets import Target
@@ -43,19 +51,11 @@ _SUM_BITS = 24  # of every second channel's sums
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """A matrix of weights and its biases, as packed_s8.h has them; `unroll` divides `quads`."""
+    """A layer's constants as packed_s8.h has them; `unroll` divides `quads`."""
 
-    weights: Table
-    bias: Table
-    multiplier: Table
-    right: Table
+    stream: Table
     quads: int
     unroll: int
-    channel_step: int
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        return (self.weights, self.bias, self.multiplier, self.right)
 
 
 def pack(linear: Linear, site: Site) -> Packed | None:
@@ -74,18 +74,7 @@ def pack(linear: Linear, site: Site) -> Packed | None:
     halves = _halves(weights, quads * _QUAD)
     if halves.min() < -(2**15) or halves.max() >= 2**15:  # -128 beside a negative weight
         return None
-    per_channel, scaling = linear.kernel_fields()["channel_step"], linear.requantizer
-    length = len(weights) if per_channel else 1
-    right = None if scaling.plain else (-scaling.shift[:length]).astype(np.int8)
-    return Packed(
-        Table("weights", _words(halves)),
-        Table("bias", _biases(bias)),
-        Table("multiplier", np.ascontiguousarray(scaling.multiplier[:length])),
-        Table("right", right),
-        quads,
-        unroll,
-        int(length > 1),
-    )
+    return Packed(Table("weights", _stream(halves, bias, linear.requantizer)), quads, unroll)
 
 
 _ENDS = ((127, -128), (-128, 127))  # what negative and positive weights are multiplied by
@@ -115,19 +104,27 @@ def _halves(weights: Array, depth: int) -> Array:
     return padded[0::2] + 256 * padded[1::2]
 
 
-def _words(halves: Array) -> NDArray[np.uint32]:
-    """By block of two pairs and quad, the words (k0, k2) of its pairs, then (k1, k3)."""
-    quads = (halves & 0xFFFF).astype(np.uint32).reshape(len(halves), -1, _QUAD)
-    words = quads[:, :, :2] | quads[:, :, 2:] << 16
-    blocks = [words[i : i + 2].transpose(1, 2, 0).ravel() for i in range(0, len(words), 2)]
-    return np.concatenate(blocks).astype(np.uint32)
+def _stream(halves: Array, bias: Array, scaling: Requantizer) -> NDArray[np.uint32]:
+    """By block of two pairs: biases, weights, multipliers, and shifts where they are not plain."""
+    channels = 2 * len(halves)
+    biases = _padded(bias, channels)
+    biases[1::2] = 256 * biases[1::2] + biases[0::2]
+    scales = [_padded(np.broadcast_to(scaling.multiplier, len(bias)), channels)]
+    if scaling.rounding is Rounding.TFLITE:
+        scales.append(_padded(-np.broadcast_to(scaling.shift, len(bias)), channels))
+    quads = (halves & 0xFFFF).reshape(len(halves), -1, _QUAD)
+    words = quads[:, :, :2] | quads[:, :, 2:] << 16  # (k0, k2) and (k1, k3)
+    parts: list[Array] = []
+    for pair in range(0, len(halves), 2):
+        block = slice(2 * pair, 2 * pair + _BLOCK)
+        parts += [biases[block], words[pair : pair + 2].transpose(1, 2, 0).ravel()]
+        parts += [scale[block] for scale in scales]
+    return (np.concatenate(parts) & 0xFFFFFFFF).astype(np.uint32)
 
 
-def _biases(bias: Array) -> NDArray[np.int32]:
-    """By pair, that of A and 256 * B + A, modulo 2^32."""
-    padded = np.append(bias, np.zeros(-len(bias) % _BLOCK, np.int64))
-    pairs = np.stack([padded[0::2], 256 * padded[1::2] + padded[0::2]], axis=1)
-    return (pairs & 0xFFFFFFFF).astype(np.uint32).view(np.int32).ravel()
+def _padded(values: Array, count: int) -> NDArray[np.int64]:
+    """Zeros for channels that do not exist."""
+    return np.append(values, np.zeros(count - len(values))).astype(np.int64)
 
 
 # -- convolution ------------------------------------------------------------------------------------
@@ -145,8 +142,11 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
     rows_params = _params(op, site, packed)
     whole = op.window.then(op.pool) if op.pool else op.window
     flat_op, flat = _lying(op, site)
-    pointers = Local(f"const {site.x.dtype.c} *", (flat_op.window.then(flat_op.pool) if flat_op.pool else flat_op.window).extent[0])
-    inputs: tuple[Argument, ...] = (*packed.tables, Scratch())
+    pointers = Local(
+        f"const {site.x.dtype.c} *",
+        (flat_op.window.then(flat_op.pool) if flat_op.pool else flat_op.window).extent[0],
+    )
+    inputs: tuple[Argument, ...] = (packed.stream, Scratch())
     cycles = _cycles(flat_op, flat, packed)
     call = Call(
         name,
@@ -206,7 +206,7 @@ def _params(op: Conv, site: Site, packed: Packed) -> Struct:
         "pool_stride_h": pool.stride[0],
         "pool_stride_w": pool.stride[1],
     }
-    numbers = {"channel_step": packed.channel_step, "quads": packed.quads, "unroll": packed.unroll}
+    numbers = {"quads": packed.quads, "unroll": packed.unroll}
     fields = geometry(site, op.window) | fields | op.lower(site).fields() | numbers
     return Struct("conv_packed_params_s8", fields)
 
@@ -217,9 +217,9 @@ def _run(op: Conv, site: Site) -> int:
 
 
 def _scratch(op: Conv, packed: Packed, site: Site) -> int:
-    """The column of two pixels, and the bytes of a window that has to be put together."""
+    """The column of two pixels and its end, and the bytes of a window that has to be put together."""
     run = _run(op, site)
-    column = 16 * packed.quads
+    column = 16 * packed.quads + 4
     if run % _QUAD:
         return column + _QUAD * packed.quads
     apart = any(op.window.pads) or (op.window.dilation[1] > 1 and op.window.kernel[1] > 1)
@@ -238,6 +238,39 @@ def _distance(op: Conv, site: Site) -> int:
     return int((done * out_c - done * c).max())
 
 
+# -- fully connected --------------------------------------------------------------------------------
+
+
+@kernels_for(Gemm)
+def fully_connected(op: Gemm, site: Site, target: Target) -> Iterator[Call]:
+    """Four outputs at a time; of one row of inputs also in parts, as ops.gemm."""
+    if not site.quantized or not _worthwhile(target):
+        return
+    packed = pack(op.lower(site), site)
+    if packed is None:
+        return
+    rows, outputs = prod(site.x.shape[:-1]), site.y.shape[-1]
+    sizes = {"rows": rows, "in_n": site.x.shape[-1], "out_n": outputs}
+    fields = sizes | op.lower(site).fields() | {"quads": packed.quads}
+    params, name, header = Struct("gemm_packed_params_s8", fields), "gemm_packed_s8", "gemm_packed_s8.h"
+    part = Rows(
+        f"{name}_part",
+        header,
+        (params, Input(), Part(), RowValues(), First(), Last(), packed.stream, Accumulator(), Output()),
+        {0: RowWindow()},
+        units=ALL_ROWS,
+        accumulator=4 * (outputs + -outputs % 2),
+    )
+    yield Call(
+        name,
+        header,
+        (params, Input(), packed.stream, Output()),
+        macs=op.macs(site),
+        cycles=_gemm_cycles(op, site),
+        rows=part if rows == 1 else None,
+    )
+
+
 # -- cycles -----------------------------------------------------------------------------------------
 
 _QUAD_CYCLES = 30  # of 4 channels and 2 pixels
@@ -245,4 +278,8 @@ _ROUND_CYCLES = 8  # of the loop around unrolled quads
 
 
 def _cycles(op: Conv, site: Site, packed: Packed) -> int:
+    return op.macs(site)
+
+
+def _gemm_cycles(op: Gemm, site: Site) -> int:
     return op.macs(site)

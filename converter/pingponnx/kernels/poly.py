@@ -30,7 +30,7 @@ def poly(op: Conv, site: Site, target: Target) -> Iterator[Call]:
     linear = op.lower(site)
     pairs = (op.window.kernel[1] + 1) // 2
     weights = _steps(linear.weights, _UNROLLED[pairs])
-    run = _run(weights, _UNROLLED[pairs])
+    run = field_run(weights, _UNROLLED[pairs])
     runs = -(-weights.shape[1] // run) if run else 0
     tables = provable_tables(linear, -runs << (_FIELD - 1))
     if not run or tables is None:
@@ -77,7 +77,7 @@ def _steps(weights: Array, unrolled: int) -> Array:
     return np.pad(steps, ((0, channels % 2), (0, -steps.shape[1] % unrolled), (0, kernel_w % 2)))
 
 
-def _run(weights: Array, unrolled: int) -> int:
+def field_run(weights: Array, unrolled: int) -> int:
     """The most steps of which no input can make a sum leave its field; 0: not even the fewest.
 
     The middle field sums products with all taps, the others with some of them.

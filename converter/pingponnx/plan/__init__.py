@@ -83,6 +83,14 @@ def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Pla
     return result
 
 
+def smallest(graph: Graph, calls: Calls, mode: InputMode, *, place: bool) -> int:
+    """About the arena that `plan` finds when it may stream; without `place` only what it cannot undercut."""
+    if place:
+        return _smallest(graph, calls, mode, Effort.FAST).arena
+    streams = _streams(graph, calls, mode)
+    return choose(streams, lives_of(streams[0].network), None).bound
+
+
 def _chosen(ladder: Mapping[str, Candidate], wish: Wish) -> str:
     """The smallest arena's strategy, of equal ones the simplest."""
     if wish.mode is not InputMode.RESIDENT:
@@ -126,4 +134,4 @@ def _placed(layout: Layout, effort: Effort, bound: int | None = None) -> Candida
     return Candidate(layout, solution, lower_bound(problem) if bound is None else bound)
 
 
-__all__ = ["Calls", "Effort", "InputMode", "Placed", "Plan", "Wish", "plan", "roots_of"]
+__all__ = ["Calls", "Effort", "InputMode", "Placed", "Plan", "Wish", "plan", "roots_of", "smallest"]

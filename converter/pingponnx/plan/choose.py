@@ -30,12 +30,15 @@ def singles(network: Network) -> tuple[Cut, ...]:
     return tuple(Cut(k, k + 1) for k in range(len(network.stages)))
 
 
-def choose(streams: tuple[Streams, Streams], lives: Lives, effort: Effort) -> Choice:
-    """The cuts of the smallest memory, of these the ones with the fewest streamed stages."""
-    costs = _bounds(streams, lives, _LONGEST[effort])
+def choose(streams: tuple[Streams, Streams], lives: Lives, effort: Effort | None) -> Choice:
+    """The cuts of the smallest memory, of these the ones with the fewest streamed stages.
+
+    Without effort what the segments hold at their fullest is all that counts, and nothing is placed.
+    """
+    costs = _bounds(streams, lives, _LONGEST[effort or Effort.FAST])
     bound, cuts = _path(costs, lives.end)
     exact: set[Cut] = set()
-    for _ in range(_ROUNDS[effort]):
+    for _ in range(_ROUNDS[effort] if effort else 0):
         peak, cuts = _path(costs, lives.end)
         open_cuts = [c for c in cuts if c not in exact]
         for cut in open_cuts:

@@ -69,6 +69,9 @@ def _demanded(stages: Sequence[Stage], reads: Sequence[Sequence[Read]], start: i
     ]
     done = [0] * stop
     order: list[int] = []
+    if stages[start].call is None:  # fed rows start a run, even if there are rows to make of padding
+        order.append(start)
+        done[start] = 1
     for last in range(stop - 1, start - 1, -1):
         while done[last] < len(complete[last]):
             waiting = [last]
@@ -183,30 +186,37 @@ class Trace:
         return int((self.touched(stage)[at] - low).max())
 
     def life(self, stage: int) -> tuple[int, int]:
-        """First and last event of an inner tensor: from its first row to its last reader."""
-        tensor = self.streams.network.stages[stage].output
-        last = max(int(self.events[k][-1]) for k, _ in self.readers[tensor])
+        """First and last event of an inner tensor: its last reader, or last row if nobody reads that."""
         written = self.events[stage][np.argmax(self.streams.network.stages[stage].touched > 0)]
-        return int(written), last
+        return int(written), max(self._last_reader(stage), int(self.events[stage][-1]))
+
+    def _last_reader(self, stage: int) -> int:
+        tensor = self.streams.network.stages[stage].output
+        return max(int(self.events[k][-1]) for k, _ in self.readers[tensor])
 
     @_remembered
     def kept(self, stage: int) -> Counts:
-        """Per row of an inner tensor, the event before which it moves from the spare place to the ring."""
+        """Per row of an inner tensor, the event before which it moves from the spare place to the ring.
+
+        NEVER for rows that would move after the last reader: by then the ring may be gone.
+        """
         node = self.streams.network.stages[stage]
         capacity, low = self.capacity(stage), self.lowest(node.output, during=True)
         rows = np.arange(int(node.complete[-1]))
         made = self.events[stage][np.searchsorted(node.complete, rows + 1)]
         free = np.searchsorted(low, rows + 2 - capacity)
         result: Counts = np.maximum(made + 1, free)
+        result[result > self._last_reader(stage)] = NEVER
         return result
 
     @_remembered
     def in_spare(self, stage: int) -> Flags:
         """Per event whether a row of an inner tensor is in its spare place."""
-        node, kept = self.streams.network.stages[stage], self.kept(stage)
+        node, end = self.streams.network.stages[stage], self.life(stage)[1] + 1
+        kept = np.minimum(self.kept(stage), end)
         first = self.events[stage][np.searchsorted(node.touched, np.arange(len(kept)) + 1)]
         change = np.zeros(len(self.order) + 1, np.int64)
         np.add.at(change, first, 1)
-        np.add.at(change, np.minimum(kept, len(self.order)), -1)
+        np.add.at(change, kept, -1)
         result: Flags = np.cumsum(change)[:-1] > 0
         return result

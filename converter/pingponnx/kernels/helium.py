@@ -1,0 +1,207 @@
+"""Convolution and fully connected layers with Helium, the vectors of Cortex-M55 (runtime_c/mve_s8.h).
+
+Sixteen products a multiplication; two pixels and two channels share every load.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pingponnx.calls import (
+    ALL_ROWS,
+    Accumulator,
+    Argument,
+    Call,
+    First,
+    Input,
+    Last,
+    Local,
+    Output,
+    Part,
+    RowPointers,
+    Rows,
+    RowValues,
+    RowWindow,
+    Scratch,
+    Struct,
+    Table,
+)
+from pingponnx.fixed_point import Rounding
+from pingponnx.ir import Array
+from pingponnx.kernels import kernels_for
+from pingponnx.ops import Site
+from pingponnx.ops.conv import Conv
+from pingponnx.ops.gemm import Gemm
+from pingponnx.ops.linear import Linear
+from pingponnx.ops.window import Window, geometry, hw, lying, row_distance, row_window
+from pingponnx.targets import Target
+
+_BLOCK = 4  # output channels
+_VECTOR = 16  # bytes
+_PAIRS_ORDER = [0, 2, 1, 3]  # of a block's channels, in which their sums are made
+
+
+# -- constants --------------------------------------------------------------------------------------
+
+
+def simple(linear: Linear) -> bool:
+    """True where the scaling of mve_s8.h is the contract's, and weights have no zero point."""
+    if linear.weight_zero_point.any():
+        return False
+    scaling = linear.requantizer
+    return scaling.plain if scaling.rounding is Rounding.SINGLE else bool((scaling.shift <= 0).all())
+
+
+def scaling_rows(linear: Linear, count: int) -> list[Array]:
+    """Bias, multiplier and under TFLite's rounding shift of every channel, zeros up to `count` channels.
+
+    Values are multiplied as they are: the bias takes their zero point out, modulo 2^32.
+    """
+    weights = linear.weights.reshape(len(linear.weights), -1).astype(np.int64)
+    bias = linear.bias.astype(np.int64) - linear.input_zero_point * weights.sum(axis=1)
+    scaling = linear.requantizer
+    rows = [(bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32), scaling.multiplier]
+    if scaling.rounding is Rounding.TFLITE:
+        rows.append(scaling.shift)
+    full = [np.broadcast_to(r, len(weights)) for r in rows]
+    return [np.append(r, np.zeros(count - len(r), r.dtype)).astype(np.int32) for r in full]
+
+
+def _tables(linear: Linear) -> tuple[Table, Table]:
+    """Rows of weights and what is read behind them; the constants of every block."""
+    weights = linear.weights.reshape(len(linear.weights), -1)
+    count, depth = weights.shape
+    channels = -(-count // _BLOCK) * _BLOCK
+    data = np.zeros(channels * depth + _VECTOR, np.int8)
+    data[: count * depth] = weights.ravel()
+    blocks = [row.reshape(-1, _BLOCK) for row in scaling_rows(linear, channels)]
+    blocks[0] = blocks[0][:, _PAIRS_ORDER]
+    return Table("weights", data), Table("bias", np.stack(blocks, axis=1).ravel())
+
+
+# -- convolution ------------------------------------------------------------------------------------
+
+
+@kernels_for(Conv)
+def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
+    """Rows of outputs from windows of two pixels; with a fused pool also line by line of it."""
+    if not target.mve or not site.quantized or op.group != 1 or site.x.shape[0] != 1:
+        return
+    linear = op.lower(site)
+    if not simple(linear):
+        return
+    name, header = "conv_mve_s8", "conv_mve_s8.h"
+    flat_op, flat = _lying(op, site)
+    params, rows_params = conv_params(flat_op, flat), conv_params(op, site)
+    inputs: tuple[Argument, ...] = (*_tables(linear), Scratch())
+    pointers = Local(f"const {site.x.dtype.c} *", _whole(flat_op).extent[0])
+    call = Call(
+        name,
+        header,
+        (params, Input(), *inputs, pointers, Output()),
+        scratch=0 if _direct(op) else 2 * prod(linear.weights.shape[1:]),
+        overlap={0: _distance(flat_op, flat)},
+        macs=op.macs(site),
+        cycles=_conv_cycles(flat_op, flat),
+        rows=Rows(
+            f"{name}_row", header, (rows_params, RowPointers(), *inputs, Output()), {0: row_window(_whole(op))}
+        ),
+    )
+    yield call
+    if op.pool is not None and op.pool.kernel[0] > 1:
+        part = Rows(
+            f"{name}_part",
+            header,
+            (rows_params, RowPointers(), *inputs, First(), Output()),
+            {0: row_window(op.window)},
+            units=op.pool.kernel[0],
+            step=op.pool.stride[0],
+        )
+        yield replace(call, function="", overlap={}, arguments=part.arguments, rows=part)
+
+
+def _whole(op: Conv) -> Window:
+    return op.window.then(op.pool) if op.pool else op.window
+
+
+def _direct(op: Conv) -> bool:
+    """True when every window is one value vector of the input: nothing has to be put together."""
+    return op.window.kernel == (1, 1) and not any(op.window.pads)
+
+
+def _lying(op: Conv, site: Site) -> tuple[Conv, Site]:
+    """The layer with as many pixels in a row as can be: they are made in pairs."""
+    if op.window == Window((1, 1)) and op.pool is None:
+        x, y = (replace(t, shape=(1, 1, t.size // t.shape[-1], t.shape[-1])) for t in (site.x, site.y))
+        return op, replace(site, inputs=(x, *site.inputs[1:]), outputs=(y,))
+    flat, window = lying(site, op.window)
+    if flat is site:
+        return op, site
+    return replace(op, window=window, pool=op.pool.transposed if op.pool else None), flat
+
+
+def conv_params(op: Conv, site: Site) -> Struct:
+    """The struct of ops.conv's kernels."""
+    pool = op.pool or Window((1, 1))
+    fields: dict[str, Any] = {
+        "groups": op.group,
+        "pool_h": pool.kernel[0],
+        "pool_w": pool.kernel[1],
+        "pool_stride_h": pool.stride[0],
+        "pool_stride_w": pool.stride[1],
+    }
+    return Struct("conv_params_s8", geometry(site, op.window) | fields | op.lower(site).kernel_fields())
+
+
+def _distance(op: Conv, site: Site) -> int:
+    """Smallest safe D: see ops.window.row_distance; one row of direct pixels is written pair by pair."""
+    (h, w), (oh, ow) = hw(site.x.shape), hw(site.y.shape)
+    c, out_c = site.x.shape[-1], site.y.shape[-1]
+    if _direct(op) and op.pool is None and oh == 1:
+        pixel = np.arange(0, ow, 2)
+        return int((np.minimum(pixel + 2, ow) * out_c - pixel * op.window.stride[1] * c).max())
+    return row_distance(_whole(op), (h, w), w * c, ow * out_c)
+
+
+# -- fully connected --------------------------------------------------------------------------------
+
+
+@kernels_for(Gemm)
+def fully_connected(op: Gemm, site: Site, target: Target) -> Iterator[Call]:
+    """Four outputs at a time; by rows of a map that was flattened each of them is a part of the sums."""
+    if not target.mve or not site.quantized:
+        return
+    linear = op.lower(site)
+    if not simple(linear):
+        return
+    rows, (depth, outputs) = prod(site.x.shape[:-1]), (site.x.shape[-1], site.y.shape[-1])
+    sizes = {"rows": rows, "in_n": depth, "out_n": outputs}
+    params = Struct("gemm_params_s8", sizes | linear.kernel_fields())
+    name, tables = "gemm_mve_s8", _tables(linear)
+    part = Rows(
+        f"{name}_part",
+        f"{name}.h",
+        (params, Input(), Part(), RowValues(), First(), Last(), *tables, Accumulator(), Output()),
+        {0: RowWindow()},
+        units=ALL_ROWS,
+        accumulator=4 * _BLOCK * -(-outputs // _BLOCK),
+    )
+    blocks = -(-outputs // _BLOCK)
+    yield Call(
+        name,
+        f"{name}.h",
+        (params, Input(), *tables, Output()),
+        macs=op.macs(site),
+        cycles=rows * blocks * (10 * -(-depth // _VECTOR) + 34),
+        rows=part if rows == 1 else None,
+    )
+
+
+# -- cycles -----------------------------------------------------------------------------------------
+
+
+def _conv_cycles(op: Conv, site: Site) -> int:
+    return op.macs(site)
