@@ -12,6 +12,7 @@ typedef struct {
     PINGPONNX_CONV_GEOMETRY;
     int32_t input_zero_point, output_zero_point, low, high;
     int32_t quads, unroll; /* of a window's values; `unroll` divides `quads` */
+    int32_t apart;         /* 1: rows of windows may be padding, or not in one piece */
 } conv_packed_params_s8;
 
 /* One row of a window, of which some is padding or apart. */
@@ -34,11 +35,11 @@ PACKED_INLINE void conv_packed_s8_fill(const conv_packed_params_s8 *p, const int
     const int32_t run = p->kernel_w * p->in_c;
     const int32_t left = x * p->stride_w - p->pad_left;
     const int32_t inside =
-        (p->dilation_w == 1 || p->kernel_w == 1) && left >= 0 && left + p->kernel_w <= p->in_w;
+        !p->apart || ((p->dilation_w == 1 || p->kernel_w == 1) && left >= 0 && left + p->kernel_w <= p->in_w);
     for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
         const int8_t *row = rows[ky * p->dilation_h];
         const int8_t *values = bytes;
-        if (row != NULL && inside) {
+        if (!p->apart || (row != NULL && inside)) {
             values = row + (ptrdiff_t)left * p->in_c;
             if (run % 4 != 0) {
                 memcpy(bytes, values, (size_t)run);
@@ -58,84 +59,180 @@ PACKED_INLINE void conv_packed_s8_fill(const conv_packed_params_s8 *p, const int
     }
 }
 
-/* `count` of a block's `channels`, of one or two pixels: each an output, or with a pool their maximum, or the
- * maximum with what the output holds unless it is the first. Scales are positive: maxima may be scaled.
+/* `count` of a block's channels, clamped to int8: of one or two pixels each an output; with a `pool` of both
+ * the maximum, or the greater output that is there. Scales are positive: maxima may be scaled.
  */
 PACKED_INLINE void conv_packed_s8_finish(const conv_packed_params_s8 *p, const uint32_t *stream,
-                                         int32_t channels, int32_t count, int32_t pixels, int32_t first,
+                                         int32_t channels, int32_t count, int32_t pixels, int32_t pool,
                                          const int32_t *sums, int8_t *output) {
-    const int32_t results = p->pool_w > 1 ? 1 : pixels;
+    const int32_t zero = p->output_zero_point;
+    int8_t *const next = output + p->out_c;
+#pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
         const packed_s8_scale scale = packed_s8_scale_of(stream, channels, c);
-        for (int32_t i = 0; i < results; ++i) {
-            int8_t *to = output + i * p->out_c + c;
-            int32_t acc = packed_s8_accumulator(sums, c, i);
-            if (results < pixels) {
-                acc = max_s32(acc, packed_s8_accumulator(sums, c, 1));
-            }
-            const int32_t y = packed_s8_requantize(acc, scale, p->output_zero_point);
-            const int8_t value = packed_s8_clamp(y, p->low, p->high);
-            *to = first || value > *to ? value : *to;
+        int32_t acc = packed_s8_accumulator(sums, c, 0);
+        if (pixels == 2 && !pool) {
+            const int32_t other = packed_s8_accumulator(sums, c, 1);
+            next[c] = (int8_t)ssat8(packed_s8_requantize(other, scale, zero));
         }
+        if (pixels == 2 && pool) {
+            acc = max_s32(acc, packed_s8_accumulator(sums, c, 1));
+        }
+        const int32_t y = ssat8(packed_s8_requantize(acc, scale, zero));
+        output[c] = (int8_t)(pool ? max_s32(y, output[c]) : y);
     }
 }
 
 /* A block of one pair of channels or two, of which `count` exist. Returns the next block's constants. */
 PACKED_INLINE const uint32_t *conv_packed_s8_block(const conv_packed_params_s8 *p, const uint32_t *stream,
-                                                   const uint32_t *column, int32_t count, int32_t pixels,
-                                                   int32_t first, int8_t *output) {
-    const int32_t pairs = (count + 1) / 2;
+                                                   const uint32_t *column, int32_t pairs, int32_t count,
+                                                   int32_t pixels, int32_t pool, int32_t unroll,
+                                                   int8_t *output) {
     int32_t sums[PACKED_SUMS];
     stream = packed_s8_begin(stream, pairs, pixels, sums);
-    stream = packed_s8_block(stream, column, p->quads, p->unroll, pairs, pixels, sums);
-    conv_packed_s8_finish(p, stream, 2 * pairs, count, pixels, first, sums, output);
+    stream = packed_s8_block(stream, column, p->quads, unroll, pairs, pixels, sums);
+    conv_packed_s8_finish(p, stream, 2 * pairs, count, pixels, pool, sums, output);
     return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }
 
-/* All channels of one pixel, or of two that are `apart`. Behind the column is room for the bytes of windows
- * that are not in one piece.
+/* All blocks of four channels. Returns the constants of the others. */
+PACKED_INLINE const uint32_t *conv_packed_s8_fours(const conv_packed_params_s8 *p, const uint32_t *stream,
+                                                   const uint32_t *column, int32_t pixels, int32_t pool,
+                                                   int32_t unroll, int8_t *output) {
+    for (const int8_t *end = output + p->out_c / 4 * 4; output != end; output += 4) {
+        stream = conv_packed_s8_block(p, stream, column, 2, 4, pixels, pool, unroll, output);
+    }
+    return stream;
+}
+
+/* The other channels, by pairs. */
+PACKED_INLINE void conv_packed_s8_rest(const conv_packed_params_s8 *p, const uint32_t *stream,
+                                       const uint32_t *column, int32_t pixels, int32_t pool, int8_t *output) {
+    output += p->out_c / 4 * 4;
+    if (p->out_c % 4 >= 2) {
+        stream = conv_packed_s8_block(p, stream, column, 1, 2, pixels, pool, 1, output);
+        output += 2;
+    }
+    if (p->out_c % 2 == 1) {
+        conv_packed_s8_block(p, stream, column, 1, 1, pixels, pool, 1, output);
+    }
+}
+
+#define CONV_PACKED_PAIRS(name, pool, unroll)                                                                \
+    PACKED_SHARED const uint32_t *name(const conv_packed_params_s8 *p, const uint32_t *stream,               \
+                                       const uint32_t *column, int8_t *output) {                             \
+        return conv_packed_s8_fours(p, stream, column, 2, pool, unroll, output);                             \
+    }
+#define CONV_PACKED_UNROLLED(unroll)                                                                         \
+    CONV_PACKED_PAIRS(conv_packed_s8_pair_##unroll, 0, unroll)                                               \
+    CONV_PACKED_PAIRS(conv_packed_s8_pool_##unroll, 1, unroll)
+CONV_PACKED_UNROLLED(1)
+CONV_PACKED_UNROLLED(2)
+CONV_PACKED_UNROLLED(3)
+CONV_PACKED_UNROLLED(4)
+CONV_PACKED_UNROLLED(5)
+CONV_PACKED_UNROLLED(6)
+CONV_PACKED_UNROLLED(7)
+CONV_PACKED_UNROLLED(8)
+
+#define CONV_PACKED_REST(name, pixels, pool)                                                                 \
+    PACKED_SHARED void name(const conv_packed_params_s8 *p, const uint32_t *stream, const uint32_t *column,  \
+                            int8_t *output) {                                                                \
+        if (pixels == 1) {                                                                                   \
+            stream = conv_packed_s8_fours(p, stream, column, pixels, pool, 1, output);                       \
+        }                                                                                                    \
+        conv_packed_s8_rest(p, stream, column, pixels, pool, output);                                        \
+    }
+CONV_PACKED_REST(conv_packed_s8_pair_rest, 2, 0)
+CONV_PACKED_REST(conv_packed_s8_pool_rest, 2, 1)
+CONV_PACKED_REST(conv_packed_s8_one, 1, 0)
+CONV_PACKED_REST(conv_packed_s8_one_pool, 1, 1)
+
+/* Of a kernel that is not specialised every case stays, so it has fewer. */
+#if defined(PINGPONNX_SHARED_KERNELS)
+#define CONV_PACKED_UNROLL(p) ((p)->quads % 4 == 0 ? 4 : 1)
+#else
+#define CONV_PACKED_UNROLL(p) ((p)->unroll)
+#endif
+#define CONV_PACKED_CASE(unroll)                                                                             \
+    case unroll:                                                                                             \
+        stream = pool ? conv_packed_s8_pool_##unroll(p, stream, column, output)                              \
+                      : conv_packed_s8_pair_##unroll(p, stream, column, output);                             \
+        break;
+
+/* All channels of two pixels. */
+PACKED_INLINE void conv_packed_s8_pair(const conv_packed_params_s8 *p, const uint32_t *stream,
+                                       const uint32_t *column, int32_t pool, int8_t *output) {
+    switch (p->out_c < 4 ? 0 : CONV_PACKED_UNROLL(p)) {
+        CONV_PACKED_CASE(1)
+        CONV_PACKED_CASE(2)
+        CONV_PACKED_CASE(3)
+        CONV_PACKED_CASE(4)
+        CONV_PACKED_CASE(5)
+        CONV_PACKED_CASE(6)
+        CONV_PACKED_CASE(7)
+        CONV_PACKED_CASE(8)
+    default:
+        break;
+    }
+    if (p->out_c % 4 != 0 && pool) {
+        conv_packed_s8_pool_rest(p, stream, column, output);
+    } else if (p->out_c % 4 != 0) {
+        conv_packed_s8_pair_rest(p, stream, column, output);
+    }
+}
+
+/* All channels of one pixel, or of it and the next. With a `pool` the output is one, and holds what it was
+ * compared with already. Behind the column is room for the bytes of windows that are not in one piece.
  */
 PACKED_INLINE void conv_packed_s8_pixels(const conv_packed_params_s8 *p, const uint32_t *stream,
-                                         const int8_t *const *rows, int32_t x, int32_t apart, int32_t pixels,
-                                         int32_t first, uint32_t *column, int8_t *output) {
-    uint32_t *end_of_column = column + (ptrdiff_t)4 * p->quads;
+                                         const int8_t *const *rows, int32_t x, int32_t pixels, int32_t pool,
+                                         uint32_t *column, int8_t *output) {
+    uint32_t *end = column + (ptrdiff_t)4 * p->quads;
     for (int32_t i = 0; i < pixels; ++i) {
-        conv_packed_s8_fill(p, rows, x + i * apart, (int8_t *)(end_of_column + 1), column + i);
+        conv_packed_s8_fill(p, rows, x + i, (int8_t *)(end + 1), column + i);
     }
-    *end_of_column = PACKED_END;
-    const int32_t rest = p->out_c % 4;
-    for (const int8_t *end = output + p->out_c - rest; output != end; output += 4) {
-        stream = conv_packed_s8_block(p, stream, column, 4, pixels, first, output);
-    }
-    if (rest > 0) {
-        conv_packed_s8_block(p, stream, column, rest, pixels, first, output);
+    *end = PACKED_END;
+    if (pixels == 2) {
+        conv_packed_s8_pair(p, stream, column, pool, output);
+    } else if (pool) {
+        conv_packed_s8_one_pool(p, stream, column, output);
+    } else {
+        conv_packed_s8_one(p, stream, column, output);
     }
 }
 
 /* The share of one unpooled row in an output row, from the input rows of a window without the pool: its
- * maxima, unless it is the first with those that the output holds already.
+ * maxima, unless it is the first with those that the output holds already. Clamps keep the order, so that a
+ * narrower one than int8's may follow.
  */
 PACKED_KERNEL void conv_packed_s8_part(const conv_packed_params_s8 *p, const int8_t *const *rows,
                                        const uint32_t *stream, void *scratch, int32_t first, int8_t *output) {
     uint32_t *column = (uint32_t *)scratch;
-    const int32_t step = p->pool_stride_w;
-    int32_t x = 0;
-    if (p->pool_w == 1) {
-        for (; x + 2 <= p->out_w; x += 2, output += 2 * p->out_c) {
-            conv_packed_s8_pixels(p, stream, rows, x * step, step, 2, first, column, output);
-        }
-        if (x < p->out_w) {
-            conv_packed_s8_pixels(p, stream, rows, x * step, 0, 1, first, column, output);
-        }
-        return;
+    const int32_t pool = p->pool_h > 1 || p->pool_w > 1;
+    const size_t count = (size_t)p->out_w * (size_t)p->out_c;
+    int8_t *to = output;
+    if (pool && first) {
+        memset(output, INT8_MIN, count);
     }
-    for (; x < p->out_w; ++x, output += p->out_c) {
-        int32_t px = 0;
-        for (; px + 2 <= p->pool_w; px += 2) {
-            conv_packed_s8_pixels(p, stream, rows, x * step + px, 1, 2, first && px == 0, column, output);
+    for (int32_t x = 0; pool && x < p->out_w; ++x, to += p->out_c) {
+        const int32_t from = x * p->pool_stride_w, last = from + p->pool_w - 1;
+        for (int32_t px = from; px < last; px += 2) {
+            conv_packed_s8_pixels(p, stream, rows, px, 2, 1, column, to);
         }
-        if (px < p->pool_w) {
-            conv_packed_s8_pixels(p, stream, rows, x * step + px, 0, 1, 0, column, output);
+        if (p->pool_w % 2 != 0) {
+            conv_packed_s8_pixels(p, stream, rows, last, 1, 1, column, to);
+        }
+    }
+    for (int32_t x = 0; !pool && x < p->out_w / 2; ++x, to += 2 * p->out_c) {
+        conv_packed_s8_pixels(p, stream, rows, 2 * x, 2, 0, column, to);
+    }
+    if (!pool && p->out_w % 2 != 0) {
+        conv_packed_s8_pixels(p, stream, rows, p->out_w - 1, 1, 0, column, to);
+    }
+    if (p->low > INT8_MIN || p->high < INT8_MAX) {
+        for (size_t i = 0; i < count; ++i) {
+            output[i] = clamp_s8(output[i], p->low, p->high);
         }
     }
 }

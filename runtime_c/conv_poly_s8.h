@@ -4,7 +4,7 @@
  * 21 bits, a0 w1, a0 w0 + a1 w1 and a1 w0: one multiplication of 32 by 32 bits does four of 8 bits. Summed up
  * over all pairs of taps the middle field is an even column's accumulator, and the upper field plus the
  * lower one of the next group is the odd column's that lies between them. The converter proves from the
- * weights that sums over `run_steps` steps stay within their fields.
+ * weights that the sums of a run stay within their fields. A step is a kernel row of an input channel.
  *
  * The row is made tile by tile: four columns of all channels out of the packed values that they see.
  */
@@ -18,12 +18,15 @@ typedef struct {
     PINGPONNX_CONV_GEOMETRY;
     int32_t input_zero_point, output_zero_point, low, high;
     int32_t channel_step;
-    int32_t steps;     /* of a channel pair's weights: a kernel row and an input channel each, and padding */
-    int32_t run_steps; /* after these the fields are emptied */
+    int32_t
+        blocks; /* of a channel pair's weights: POLY_STEPS(p) steps, and 0 where a run of them ends, else 1 */
+    int32_t runs; /* after each the fields are emptied */
 } conv_poly_params_s8;
 
 #define POLY_FIELD 21
 #define POLY_TAP_PAIRS(p) (((p)->kernel_w + 1) / 2)
+#define POLY_STEPS(p) (POLY_TAP_PAIRS(p) == 2 ? 3 : 5)
+#define POLY_BLOCK(p) (2 * POLY_TAP_PAIRS(p) * POLY_STEPS(p) + 1) /* words of weights */
 #define POLY_WORDS(p) (POLY_TAP_PAIRS(p) + 1) /* pairs of values that a tile of four columns sees */
 #define POLY_CARRIED(p) (((p)->out_c + 1) / 2 * (p)->pool_h)
 
@@ -100,43 +103,45 @@ static inline void conv_poly_pack(const conv_poly_params_s8 *p, const int8_t *co
     POLY_LOAD("t2", #i "*12")                                                                                \
     POLY_LOAD("t3", #i "*12+4")                                                                              \
     POLY_MULTIPLY("t2", "t3")                                                                                \
-    POLY_LOAD_TAPS(#i "*16+8") POLY_LOAD("t2", #i "*12+8") POLY_MULTIPLY("t3", "t"                           \
-                                                                               "2")
+    POLY_LOAD_TAPS(#i "*16+8")                                                                               \
+    POLY_LOAD("t2", #i "*12+8")                                                                              \
+    POLY_MULTIPLY("t3", "t"                                                                                  \
+                        "2")
 #define POLY_STEP_3(i)                                                                                       \
     POLY_LOAD_TAPS(#i "*24")                                                                                 \
     POLY_LOAD("t2", #i "*16")                                                                                \
     POLY_LOAD("t3", #i "*16+4")                                                                              \
     POLY_MULTIPLY("t2", "t3")                                                                                \
     POLY_LOAD_TAPS(#i "*24+8")                                                                               \
-    POLY_LOAD("t2", #i "*16+8") POLY_MULTIPLY("t3", "t2") POLY_LOAD_TAPS(#i "*24+16")                        \
-        POLY_LOAD("t3", #i "*16+12") POLY_MULTIPLY("t2", "t3")
+    POLY_LOAD("t2", #i "*16+8")                                                                              \
+    POLY_MULTIPLY("t3", "t2")                                                                                \
+    POLY_LOAD_TAPS(#i "*24+16") POLY_LOAD("t3", #i "*16+12") POLY_MULTIPLY("t2", "t3")
 #define POLY_BLOCK_2 POLY_STEP_2(0) POLY_STEP_2(1) POLY_STEP_2(2)
 #define POLY_BLOCK_3 POLY_STEP_3(0) POLY_STEP_3(1) POLY_STEP_3(2) POLY_STEP_3(3) POLY_STEP_3(4)
 
-/* All 14 registers: the end of the weights stays in memory. */
-#define POLY_LOOP(block, bytes_w, bytes_v)                                                                   \
+/* A run of blocks. It takes all 14 registers: where it ends has to be among the weights. */
+#define POLY_RUN(block, bytes_w, bytes_v)                                                                    \
     __asm(".p2align 2\n"                                                                                     \
-          "1:\n\t" block "add %[w], %[w], #" bytes_w "\n\t"                                                  \
+          "1:\n\t" block "ldr %[t0], [%[w], #" bytes_w "]\n\t"                                               \
+          "add %[w], %[w], #(" bytes_w "+4)\n\t"                                                             \
           "add %[v], %[v], #" bytes_v "\n\t"                                                                 \
-          "ldr %[t0], %[end]\n\t"                                                                            \
-          "cmp %[w], %[t0]\n\t"                                                                              \
+          "cmp %[t0], #0\n\t"                                                                                \
           "bne 1b"                                                                                           \
           : [a0] "+r"(a0), [a1] "+r"(a1), [b0] "+r"(b0), [b1] "+r"(b1), [c0] "+r"(c0), [c1] "+r"(c1),        \
-            [d0] "+r"(d0), [d1] "+r"(d1), [w] "+r"(weights), [v] "+r"(packed), [t0] "=&r"(t0),               \
+            [d0] "+r"(d0), [d1] "+r"(d1), [w] "+r"(*weights), [v] "+r"(*packed), [t0] "=&r"(t0),             \
             [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                                                   \
-          : [end] "m"(end)                                                                                   \
+          :                                                                                                  \
           : "cc", "memory")
 
-/* `steps` steps of two channels, into their sums of two groups. */
-static inline void conv_poly_run(const conv_poly_params_s8 *p, const uint32_t *packed, const int32_t *weights,
-                                 int32_t steps, uint64_t sums[2][2]) {
-    const int32_t *const end = weights + 2 * steps * POLY_TAP_PAIRS(p);
+/* A run of two channels, into their sums of two groups. */
+static inline void conv_poly_run(const conv_poly_params_s8 *p, const uint32_t **packed,
+                                 const int32_t **weights, uint64_t sums[2][2]) {
     uint32_t a0 = (uint32_t)sums[0][0], a1 = (uint32_t)(sums[0][0] >> 32);
     uint32_t b0 = a0, b1 = a1, c0 = a0, c1 = a1, d0 = a0, d1 = a1, t0, t1, t2, t3;
     if (POLY_TAP_PAIRS(p) == 2) {
-        POLY_LOOP(POLY_BLOCK_2, "(3*16)", "(3*12)");
+        POLY_RUN(POLY_BLOCK_2, "(3*16)", "(3*12)");
     } else {
-        POLY_LOOP(POLY_BLOCK_3, "(5*24)", "(5*16)");
+        POLY_RUN(POLY_BLOCK_3, "(5*24)", "(5*16)");
     }
     (void)t0, (void)t1, (void)t2, (void)t3;
     sums[0][0] = (uint64_t)a1 << 32 | a0;
@@ -162,7 +167,7 @@ static inline void conv_poly_run(const conv_poly_params_s8 *p, const uint32_t *p
 
 #define POLY_LOW_LOOP(block, bytes_w, bytes_v)                                                               \
     __asm(".p2align 2\n"                                                                                     \
-          "1:\n\t" block "add %[w], %[w], #" bytes_w "\n\t"                                                  \
+          "1:\n\t" block "add %[w], %[w], #(" bytes_w "+4)\n\t"                                              \
           "add %[v], %[v], #" bytes_v "\n\t"                                                                 \
           "add %[u], %[u], #" bytes_v "\n\t"                                                                 \
           "cmp %[w], %[end]\n\t"                                                                             \
@@ -176,7 +181,7 @@ static inline void conv_poly_run(const conv_poly_params_s8 *p, const uint32_t *p
 /* As below, with the rows' sums side by side. */
 static inline void conv_poly_low(const conv_poly_params_s8 *p, const uint32_t *packed, const int32_t *weights,
                                  int32_t low[2][2]) {
-    const int32_t *const end = weights + 2 * p->steps * POLY_TAP_PAIRS(p);
+    const int32_t *const end = weights + p->blocks * POLY_BLOCK(p);
     const uint32_t *second = packed + p->in_c * POLY_WORDS(p);
     uint32_t t0, t1, t2, t3;
     if (p->pool_h == 2) {
@@ -193,57 +198,75 @@ static inline void conv_poly_low(const conv_poly_params_s8 *p, const uint32_t *p
     (void)t0, (void)t1, (void)t2, (void)t3;
 }
 #else
-static inline void conv_poly_run(const conv_poly_params_s8 *p, const uint32_t *packed, const int32_t *weights,
-                                 int32_t steps, uint64_t sums[2][2]) {
-    for (int32_t i = 0; i < steps; ++i, packed += POLY_WORDS(p), weights += 2 * POLY_TAP_PAIRS(p)) {
-        for (int32_t m = 0; m < POLY_TAP_PAIRS(p); ++m) {
+static inline void conv_poly_run(const conv_poly_params_s8 *p, const uint32_t **packed,
+                                 const int32_t **weights, uint64_t sums[2][2]) {
+    do {
+        for (int32_t i = 0; i < POLY_STEPS(p) * POLY_TAP_PAIRS(p); ++i, *weights += 2) {
+            const uint32_t *values = *packed + i / POLY_TAP_PAIRS(p) + i;
             for (int32_t channel = 0; channel < 2; ++channel) {
-                const int64_t taps = weights[2 * m + channel];
-                sums[channel][0] += (uint64_t)((int32_t)packed[m] * taps);
-                sums[channel][1] += (uint64_t)((int32_t)packed[m + 1] * taps);
+                const int64_t taps = (*weights)[channel];
+                sums[channel][0] += (uint64_t)((int32_t)values[0] * taps);
+                sums[channel][1] += (uint64_t)((int32_t)values[1] * taps);
             }
         }
-    }
+        *packed += POLY_STEPS(p) * POLY_WORDS(p);
+    } while (*(*weights)++ != 0);
 }
 
 /* The lower fields alone, of the group behind the last tile in one or two rows: even values times odd taps.
  */
 static inline void conv_poly_low(const conv_poly_params_s8 *p, const uint32_t *packed, const int32_t *weights,
                                  int32_t low[2][2]) {
-    for (int32_t i = 0; i < p->steps; ++i, packed += POLY_WORDS(p), weights += 2 * POLY_TAP_PAIRS(p)) {
-        for (int32_t m = 0; m < POLY_TAP_PAIRS(p) - 1; ++m) {
-            for (int32_t row = 0; row < p->pool_h; ++row) {
-                const int16_t value = (int16_t)packed[row * p->in_c * POLY_WORDS(p) + m];
-                low[row][0] += value * (int16_t)weights[2 * m];
-                low[row][1] += value * (int16_t)weights[2 * m + 1];
+    for (int32_t block = 0; block < p->blocks; ++block, ++weights) {
+        for (int32_t i = 0; i < POLY_STEPS(p) * POLY_TAP_PAIRS(p); ++i, weights += 2) {
+            const int32_t m = i % POLY_TAP_PAIRS(p);
+            for (int32_t row = 0; row < p->pool_h && m < POLY_TAP_PAIRS(p) - 1; ++row) {
+                const uint32_t *values = packed + row * p->in_c * POLY_WORDS(p);
+                const int16_t value = (int16_t)values[i / POLY_TAP_PAIRS(p) * POLY_WORDS(p) + m];
+                low[row][0] += value * (int16_t)weights[0];
+                low[row][1] += value * (int16_t)weights[1];
             }
         }
+        packed += POLY_STEPS(p) * POLY_WORDS(p);
     }
 }
 #endif
 
-/* The fields of a channel pair in a tile: sums over everything. The lower two of each run are 2^20 too large.
- */
-static inline __attribute__((always_inline)) void conv_poly_sum(const conv_poly_params_s8 *p,
-                                                                const uint32_t *packed,
-                                                                const int32_t *weights,
-                                                                poly_fields fields[2]) {
+#define POLY_INLINE static inline __attribute__((always_inline))
+
+/* The next run of a channel pair in a tile; its lower two fields come out 2^20 too large. */
+POLY_INLINE void conv_poly_next(const conv_poly_params_s8 *p, const uint32_t **packed,
+                                const int32_t **weights, poly_fields fields[2]) {
     const uint64_t zero = (1ull << (POLY_FIELD - 1)) + (1ull << (2 * POLY_FIELD - 1));
-    for (int32_t step = 0; step < p->steps; step += p->run_steps) {
-        const int32_t steps = min_s32(p->run_steps, p->steps - step);
-        uint64_t sums[2][2] = {{zero, zero}, {zero, zero}};
-        conv_poly_run(p, packed + step * POLY_WORDS(p), weights + 2 * step * POLY_TAP_PAIRS(p), steps, sums);
+    uint64_t sums[2][2] = {{zero, zero}, {zero, zero}};
+    conv_poly_run(p, packed, weights, sums);
+    for (int32_t channel = 0; channel < 2; ++channel) {
+        for (int32_t group = 0; group < 2; ++group) {
+            const uint64_t sum = sums[channel][group];
+            const uint32_t lower = (uint32_t)sum, upper = (uint32_t)(sum >> 32);
+            fields[channel].low[group] = (int32_t)(lower & 0x1FFFFFu);
+            fields[channel].middle[group] = (int32_t)(lower >> 21 | (upper & 0x3FFu) << 11);
+            fields[channel].high[group] = (int32_t)upper >> 10;
+        }
+    }
+}
+
+/* The fields of a channel pair in a tile: sums over everything. */
+POLY_INLINE void conv_poly_sum(const conv_poly_params_s8 *p, const uint32_t *packed, const int32_t *weights,
+                               poly_fields fields[2]) {
+    if (p->runs == 1) {
+        conv_poly_next(p, &packed, &weights, fields);
+        return;
+    }
+    fields[0] = fields[1] = (poly_fields){{0, 0}, {0, 0}, {0, 0}};
+    for (int32_t run = 0; run < p->runs; ++run) {
+        poly_fields next[2];
+        conv_poly_next(p, &packed, &weights, next);
         for (int32_t channel = 0; channel < 2; ++channel) {
-            poly_fields *f = &fields[channel];
             for (int32_t group = 0; group < 2; ++group) {
-                const uint64_t sum = sums[channel][group];
-                const uint32_t lower = (uint32_t)sum, upper = (uint32_t)(sum >> 32);
-                const int32_t low = (int32_t)(lower & 0x1FFFFFu);
-                const int32_t middle = (int32_t)(lower >> 21 | (upper & 0x3FFu) << 11);
-                const int32_t high = (int32_t)upper >> 10;
-                f->low[group] = step == 0 ? low : f->low[group] + low;
-                f->middle[group] = step == 0 ? middle : f->middle[group] + middle;
-                f->high[group] = step == 0 ? high : f->high[group] + high;
+                fields[channel].low[group] += next[channel].low[group];
+                fields[channel].middle[group] += next[channel].middle[group];
+                fields[channel].high[group] += next[channel].high[group];
             }
         }
     }
@@ -269,7 +292,7 @@ static inline void conv_poly_store(const conv_poly_params_s8 *p, const conv_poly
 static inline void conv_poly_tile(const conv_poly_params_s8 *p, const conv_poly_layer *l, int32_t tile,
                                   int32_t oc, const uint32_t *packed, poly_carry *carry) {
     poly_fields fields[2];
-    conv_poly_sum(p, packed, l->weights + oc * p->steps * POLY_TAP_PAIRS(p), fields);
+    conv_poly_sum(p, packed, l->weights + oc / 2 * p->blocks * POLY_BLOCK(p), fields);
     for (int32_t i = 0; i < 2; ++i) {
         const poly_fields *f = &fields[i];
         const int32_t sums[4] = {carry->high[i] + f->low[0], f->middle[0], f->high[0] + f->low[1],
@@ -289,7 +312,7 @@ static inline void conv_poly_pooled(const conv_poly_params_s8 *p, const conv_pol
                                     int32_t best[2][2]) {
     for (int32_t row = 0; row < 2; ++row, packed += p->in_c * POLY_WORDS(p), ++carry) {
         poly_fields fields[2];
-        conv_poly_sum(p, packed, l->weights + oc * p->steps * POLY_TAP_PAIRS(p), fields);
+        conv_poly_sum(p, packed, l->weights + oc / 2 * p->blocks * POLY_BLOCK(p), fields);
         for (int32_t i = 0; i < 2; ++i) {
             const poly_fields *f = &fields[i];
             const int32_t left = max_s32(carry->column[i], carry->high[i] + f->low[0]);
@@ -313,9 +336,9 @@ static inline void conv_poly_pooled(const conv_poly_params_s8 *p, const conv_pol
 /* The last column of a channel pair, where a row ends with a full tile. */
 static inline void conv_poly_end(const conv_poly_params_s8 *p, const conv_poly_layer *l, int32_t oc,
                                  const uint32_t *packed, const poly_carry *carry) {
-    const int32_t zero = (p->steps + p->run_steps - 1) / p->run_steps << (POLY_FIELD - 1);
+    const int32_t zero = p->runs << (POLY_FIELD - 1);
     int32_t low[2][2] = {{zero, zero}, {zero, zero}};
-    conv_poly_low(p, packed, l->weights + oc * p->steps * POLY_TAP_PAIRS(p), low);
+    conv_poly_low(p, packed, l->weights + oc / 2 * p->blocks * POLY_BLOCK(p), low);
     for (int32_t i = 0; i < 2; ++i) {
         int32_t best = carry[0].high[i] + low[0][i];
         if (p->pool_h == 2) {

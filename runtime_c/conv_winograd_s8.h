@@ -17,15 +17,17 @@
 #define WINOGRAD_POINTS 16 /* of a tile: 4x4 */
 #define WINOGRAD_RESULTS 8 /* four channels of two tiles */
 #define WINOGRAD_PAIRS(p) ((p)->in_c / 2)
+#define WINOGRAD_POINT(p) (2 * WINOGRAD_PAIRS(p) + WINOGRAD_RESULTS) /* words in memory */
 
-/* A layer's tables, the rows that are made (the second NULL beyond the map), and scratch memory. */
+/* A layer's tables, the one or two rows that are made, and scratch memory. */
 typedef struct {
     const int32_t *weights, *bias, *multiplier;
     const int8_t *shift;
-    int8_t *output[2];
-    int32_t *sums;    /* point, channel, tile */
-    uint32_t *values; /* point, pair of channels, tile */
-    int8_t *pixels;   /* of a tile that reaches beyond the map */
+    int8_t *output;
+    int32_t made;
+    uint32_t
+        *values;    /* of each point: V by pair of channels and tile, then sums by output channel and tile */
+    int8_t *pixels; /* of a tile that reaches beyond the map */
 } conv_winograd_layer;
 
 /* Column j of B^T d, two channels in a word: even ones, or odd ones. */
@@ -46,7 +48,7 @@ static inline void conv_winograd_column(const int8_t *const pixels[4], int32_t o
  */
 static inline void conv_winograd_transform(const conv_params_s8 *p, const int8_t *const pixels[4],
                                            uint32_t *values) {
-    const int32_t next = 2 * WINOGRAD_PAIRS(p); /* point */
+    const int32_t next = WINOGRAD_POINT(p);
     for (int32_t c = 0; c < p->in_c; c += 4) {
         for (int32_t odd = 0; odd < 2; ++odd, values += 2) {
             uint32_t a[4], b[4];
@@ -72,6 +74,7 @@ static inline void conv_winograd_transform(const conv_params_s8 *p, const int8_t
 static inline void conv_winograd_values(const conv_params_s8 *p, const int8_t *const *rows,
                                         const conv_winograd_layer *l, int32_t x, uint32_t *values) {
     const int32_t whole = x >= 0 && x + 4 <= p->in_w && rows[0] != NULL && rows[3] != NULL;
+    const uint32_t padding = 0x01010101u * (uint8_t)p->input_zero_point;
     const int8_t *pixels[4];
     for (int32_t i = 0; i < 4; ++i) {
         if (whole) {
@@ -80,11 +83,12 @@ static inline void conv_winograd_values(const conv_params_s8 *p, const int8_t *c
         }
         int8_t *copy = l->pixels + 4 * i * p->in_c;
         pixels[i] = copy;
-        for (int32_t column = x; column < x + 4; ++column, copy += p->in_c) {
-            if (rows[i] != NULL && column >= 0 && column < p->in_w) {
-                memcpy(copy, rows[i] + (ptrdiff_t)column * p->in_c, (size_t)p->in_c);
-            } else {
-                memset(copy, p->input_zero_point, (size_t)p->in_c);
+        for (int32_t column = x; column < x + 4; ++column) {
+            const int32_t inside = rows[i] != NULL && column >= 0 && column < p->in_w;
+            const int8_t *pixel = inside ? rows[i] + (ptrdiff_t)column * p->in_c : NULL;
+            for (int32_t c = 0; c < p->in_c; c += 4, copy += 4) {
+                const uint32_t word = pixel != NULL ? load_u32(pixel + c) : padding;
+                memcpy(copy, &word, sizeof word);
             }
         }
     }
@@ -95,110 +99,81 @@ static inline void conv_winograd_values(const conv_params_s8 *p, const int8_t *c
 /* Sums in the order they are written in: gcc would rather have all columns in registers at once. */
 #define WINOGRAD_KEEP(a, b, c, d) __asm volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d)::"memory")
 
-/* A pair of channels times four output channels and two tiles: sums begin, or go on. */
-#define WINOGRAD_BEGIN(sum, w, v) "smuad %[" sum "], %[" w "], %[" v "]\n\t"
+/* A pair of channels times four output channels and two tiles. */
+#define WINOGRAD_LOAD(to, from, offset) "ldr %[" to "], [%[" from "], #(" offset ")]\n\t"
 #define WINOGRAD_ADD(sum, w, v) "smlad %[" sum "], %[" w "], %[" v "], %[" sum "]\n\t"
-#define WINOGRAD_PAIR(multiply, i)                                                                           \
-    "ldr %[t0], [%[w], #(" #i "*16)]\n\t"                                                                    \
-    "ldr %[t1], [%[w], #(" #i "*16+4)]\n\t"                                                                  \
-    "ldr %[t2], [%[v], #(" #i "*8)]\n\t"                                                                     \
-    "ldr %[t3], [%[v], #(" #i "*8+4)]\n\t" multiply("a0", "t0", "t2") multiply("a1", "t0", "t3")             \
-        multiply("b0", "t1", "t2")                                                                           \
-            multiply("b1", "t1", "t3") "ldr %[t0], [%[w], #(" #i "*16+8)]\n\t"                               \
-                                       "ldr %[t1], [%[w], #(" #i "*16+12)]\n\t" multiply("c0", "t0", "t2")   \
-                                           multiply("c1", "t0", "t3") multiply("d0", "t1", "t2")             \
-                                               multiply("d1", "t1", "t3")
-#define WINOGRAD_PAIRS_1_TO_7                                                                                \
-    WINOGRAD_PAIR(WINOGRAD_ADD, 1)                                                                           \
-    WINOGRAD_PAIR(WINOGRAD_ADD, 2)                                                                           \
-    WINOGRAD_PAIR(WINOGRAD_ADD, 3)                                                                           \
-    WINOGRAD_PAIR(WINOGRAD_ADD, 4)                                                                           \
-    WINOGRAD_PAIR(WINOGRAD_ADD, 5) WINOGRAD_PAIR(WINOGRAD_ADD, 6) WINOGRAD_PAIR(WINOGRAD_ADD, 7)
-#define WINOGRAD_NEXT(pairs)                                                                                 \
-    "add %[w], %[w], #(" pairs "*16)\n\t"                                                                    \
-    "add %[v], %[v], #(" pairs "*8)\n\t"
-#define WINOGRAD_ZERO(sum) "mov %[" sum "], #0\n\t"
+#define WINOGRAD_PAIR(i)                                                                                     \
+    WINOGRAD_LOAD("t0", "w", #i "*16")                                                                       \
+    WINOGRAD_LOAD("t1", "w", #i "*16+4")                                                                     \
+    WINOGRAD_LOAD("t2", "v", #i "*8")                                                                        \
+    WINOGRAD_LOAD("t3", "v", #i "*8+4")                                                                      \
+    WINOGRAD_ADD("a0", "t0", "t2")                                                                           \
+    WINOGRAD_ADD("a1", "t0", "t3")                                                                           \
+    WINOGRAD_ADD("b0", "t1", "t2")                                                                           \
+    WINOGRAD_ADD("b1", "t1", "t3")                                                                           \
+    WINOGRAD_LOAD("t0", "w", #i "*16+8")                                                                     \
+    WINOGRAD_LOAD("t1", "w", #i "*16+12")                                                                    \
+    WINOGRAD_ADD("c0", "t0", "t2")                                                                           \
+    WINOGRAD_ADD("c1", "t0", "t3")                                                                           \
+    WINOGRAD_ADD("d0", "t1", "t2")                                                                           \
+    WINOGRAD_ADD("d1", "t1", "t3")
+#define WINOGRAD_2 WINOGRAD_PAIR(0) WINOGRAD_PAIR(1)
+#define WINOGRAD_8                                                                                           \
+    WINOGRAD_2                                                                                               \
+    WINOGRAD_PAIR(2) WINOGRAD_PAIR(3) WINOGRAD_PAIR(4) WINOGRAD_PAIR(5) WINOGRAD_PAIR(6) WINOGRAD_PAIR(7)
 
-/* The sums of a point in one go, and in loops. */
-#define WINOGRAD_ALL_8 WINOGRAD_PAIR(WINOGRAD_BEGIN, 0) WINOGRAD_PAIRS_1_TO_7 WINOGRAD_NEXT("8")
-#define WINOGRAD_LOOP(block, pairs)                                                                          \
-    WINOGRAD_ZERO("a0")                                                                                      \
-    WINOGRAD_ZERO("a1")                                                                                      \
-    WINOGRAD_ZERO("b0")                                                                                      \
-    WINOGRAD_ZERO("b1")                                                                                      \
-    WINOGRAD_ZERO("c0")                                                                                      \
-    WINOGRAD_ZERO("c1")                                                                                      \
-    WINOGRAD_ZERO("d0")                                                                                      \
-    WINOGRAD_ZERO("d1")                                                                                      \
-    "2:\n\t" block WINOGRAD_NEXT(pairs) "ldr %[t0], %[end]\n\t"                                              \
-                                        "ldr %[t2], %[step]\n\t"                                             \
-                                        "cmp %[v], %[t0]\n\t"                                                \
-                                        "bne 2b\n\t"                                                         \
-                                        "add %[t0], %[t0], %[t2]\n\t"                                        \
-                                        "str %[t0], %[end]\n\t"
+/* All 14 registers; the loop around it is in C, as gcc cannot be trusted with an operand in memory besides.
+ */
+#define WINOGRAD_STEPS(block, pairs)                                                                         \
+    __asm(block "add %[w], %[w], #(" pairs "*16)\n\t"                                                        \
+                "add %[v], %[v], #(" pairs "*8)"                                                             \
+          : [a0] "+r"(a0), [a1] "+r"(a1), [b0] "+r"(b0), [b1] "+r"(b1), [c0] "+r"(c0), [c1] "+r"(c1),        \
+            [d0] "+r"(d0), [d1] "+r"(d1), [w] "+r"(weights), [v] "+r"(values), [t0] "=&r"(t0),               \
+            [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                                                   \
+          :                                                                                                  \
+          : "memory")
 
-/* All points, with all 14 registers: other pointers are in memory. */
-#define WINOGRAD_POINTS_OF(sums_of_point)                                                                    \
-    __asm(".p2align 2\n"                                                                                     \
-          "1:\n\t" sums_of_point "ldr %[t1], %[sums]\n\t"                                                    \
-          "ldr %[t3], %[last]\n\t"                                                                           \
-          "str %[a0], [%[t1]]\n\t"                                                                           \
-          "str %[a1], [%[t1], #4]\n\t"                                                                       \
-          "str %[b0], [%[t1], #8]\n\t"                                                                       \
-          "str %[b1], [%[t1], #12]\n\t"                                                                      \
-          "str %[c0], [%[t1], #16]\n\t"                                                                      \
-          "str %[c1], [%[t1], #20]\n\t"                                                                      \
-          "str %[d0], [%[t1], #24]\n\t"                                                                      \
-          "str %[d1], [%[t1], #28]\n\t"                                                                      \
-          "add %[t1], %[t1], #32\n\t"                                                                        \
-          "str %[t1], %[sums]\n\t"                                                                           \
-          "cmp %[t1], %[t3]\n\t"                                                                             \
-          "bne 1b"                                                                                           \
-          : [a0] "=&r"(a0), [a1] "=&r"(a1), [b0] "=&r"(b0), [b1] "=&r"(b1), [c0] "=&r"(c0), [c1] "=&r"(c1),  \
-            [d0] "=&r"(d0), [d1] "=&r"(d1), [w] "+r"(weights), [v] "+r"(values), [t0] "=&r"(t0),             \
-            [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3), [end] "+m"(end), [sums] "+m"(sums)               \
-          : [step] "m"(step), [last] "m"(last)                                                               \
-          : "cc", "memory")
-
-/* U * V of four channels and two tiles. */
-static inline void conv_winograd_products(const conv_params_s8 *p, const int32_t *weights,
-                                          const uint32_t *values, int32_t *sums) {
-    const int32_t step = 8 * WINOGRAD_PAIRS(p); /* bytes of a point */
-    const uint32_t *end = values + 2 * WINOGRAD_PAIRS(p);
-    const int32_t *const last = sums + WINOGRAD_POINTS * WINOGRAD_RESULTS;
-    int32_t a0, a1, b0, b1, c0, c1, d0, d1;
-    uint32_t t0, t1, t2, t3;
-    if (WINOGRAD_PAIRS(p) == 8) {
-        WINOGRAD_POINTS_OF(WINOGRAD_ALL_8);
-    } else if (WINOGRAD_PAIRS(p) % 8 == 0) {
-        WINOGRAD_POINTS_OF(WINOGRAD_LOOP(WINOGRAD_PAIR(WINOGRAD_ADD, 0) WINOGRAD_PAIRS_1_TO_7, "8"));
-    } else {
-        WINOGRAD_POINTS_OF(WINOGRAD_LOOP(WINOGRAD_PAIR(WINOGRAD_ADD, 0) WINOGRAD_PAIR(WINOGRAD_ADD, 1), "2"));
-    }
-    (void)a0, (void)a1, (void)b0, (void)b1, (void)c0, (void)c1, (void)d0, (void)d1;
-    (void)t0, (void)t1, (void)t2, (void)t3;
+/* The sums of four channels and two tiles behind each point's values. */
+static inline void conv_winograd_products(const conv_params_s8 *p, const int32_t *weights, uint32_t *values) {
+    const uint32_t *const last = values + WINOGRAD_POINTS * WINOGRAD_POINT(p);
+    do {
+        const uint32_t *const end = values + 2 * WINOGRAD_PAIRS(p);
+        uint32_t a0 = 0, a1 = 0, b0 = 0, b1 = 0, c0 = 0, c1 = 0, d0 = 0, d1 = 0, t0, t1, t2, t3;
+        do {
+            if (WINOGRAD_PAIRS(p) % 8 == 0) {
+                WINOGRAD_STEPS(WINOGRAD_8, "8");
+            } else {
+                WINOGRAD_STEPS(WINOGRAD_2, "2");
+            }
+            (void)t0, (void)t1, (void)t2, (void)t3;
+        } while (WINOGRAD_PAIRS(p) != 8 && values != end);
+        values[0] = a0, values[1] = a1, values[2] = b0, values[3] = b1;
+        values[4] = c0, values[5] = c1, values[6] = d0, values[7] = d1;
+        values += WINOGRAD_RESULTS;
+    } while (values != last);
 }
 #else
 #define WINOGRAD_KEEP(a, b, c, d) (void)0
-static inline void conv_winograd_products(const conv_params_s8 *p, const int32_t *weights,
-                                          const uint32_t *values, int32_t *sums) {
-    for (int32_t point = 0; point < WINOGRAD_POINTS; ++point, sums += WINOGRAD_RESULTS) {
-        memset(sums, 0, WINOGRAD_RESULTS * sizeof *sums);
+static inline void conv_winograd_products(const conv_params_s8 *p, const int32_t *weights, uint32_t *values) {
+    for (int32_t point = 0; point < WINOGRAD_POINTS; ++point, values += WINOGRAD_RESULTS) {
+        int32_t sums[WINOGRAD_RESULTS] = {0};
         for (int32_t pair = 0; pair < WINOGRAD_PAIRS(p); ++pair, weights += 4, values += 2) {
             for (int32_t i = 0; i < WINOGRAD_RESULTS; ++i) {
                 sums[i] = smlad((uint32_t)weights[i / 2], values[i % 2], sums[i]);
             }
         }
+        memcpy(values, sums, sizeof sums);
     }
 }
 #endif
 
 /* The accumulators of a tile of one channel, from its sums: column by column. */
-static inline void conv_winograd_outputs(const int32_t *sums, int32_t bias, int32_t outputs[4]) {
+static inline void conv_winograd_outputs(const conv_params_s8 *p, const uint32_t *sums, int32_t bias,
+                                         int32_t outputs[4]) {
+    const int32_t row = 4 * WINOGRAD_POINT(p);
     uint32_t left_up = (uint32_t)bias, right_up = left_up, left_down = left_up, right_down = left_up;
-    for (int32_t j = 0; j < 4; ++j, sums += WINOGRAD_RESULTS) {
-        const uint32_t m0 = (uint32_t)sums[0], m1 = (uint32_t)sums[4 * WINOGRAD_RESULTS];
-        const uint32_t m2 = (uint32_t)sums[8 * WINOGRAD_RESULTS], m3 = (uint32_t)sums[12 * WINOGRAD_RESULTS];
+    for (int32_t j = 0; j < 4; ++j, sums += WINOGRAD_POINT(p)) {
+        const uint32_t m0 = sums[0], m1 = sums[row], m2 = sums[2 * row], m3 = sums[3 * row];
         const uint32_t up = m0 + m1 + m2, down = m1 - m2 - m3;
         left_up += j < 3 ? up : 0;
         left_down += j < 3 ? down : 0;
@@ -222,13 +197,14 @@ static inline void conv_winograd_store(const conv_params_s8 *p, const conv_winog
     if (p->pool_h == 2) {
         if (x / 2 < p->out_w) {
             const int32_t best = max_s32(max_s32(y[0], y[1]), max_s32(y[2], y[3]));
-            l->output[0][x / 2 * p->out_c + channel] = conv_winograd_scaled(p, scale, best);
+            l->output[x / 2 * p->out_c + channel] = conv_winograd_scaled(p, scale, best);
         }
         return;
     }
     for (int32_t i = 0; i < 4; ++i) {
-        if (l->output[i / 2] != NULL && x + i % 2 < p->out_w) {
-            l->output[i / 2][(x + i % 2) * p->out_c + channel] = conv_winograd_scaled(p, scale, y[i]);
+        if (i / 2 < l->made && x + i % 2 < p->out_w) {
+            l->output[(i / 2 * p->out_w + x + i % 2) * p->out_c + channel] =
+                conv_winograd_scaled(p, scale, y[i]);
         }
     }
 }
@@ -243,12 +219,12 @@ static inline void conv_winograd_rows(const conv_params_s8 *p, const int8_t *con
         }
         const int32_t *weights = l->weights;
         for (int32_t oc = 0; oc < p->out_c; oc += 4) {
-            conv_winograd_products(p, weights, l->values, l->sums);
+            conv_winograd_products(p, weights, l->values);
             for (int32_t i = 0; i < WINOGRAD_RESULTS; ++i) {
                 const int32_t channel = oc + i / 2;
                 const scale_s8 scale = channel_scale_s8(l->multiplier, l->shift, channel * p->channel_step);
                 int32_t y[4];
-                conv_winograd_outputs(l->sums + i, l->bias[channel], y);
+                conv_winograd_outputs(p, l->values + 2 * WINOGRAD_PAIRS(p) + i, l->bias[channel], y);
                 conv_winograd_store(p, l, scale, y, x + i % 2 * 2, channel);
             }
             weights += WINOGRAD_POINTS * WINOGRAD_PAIRS(p) * 4;
@@ -259,10 +235,9 @@ static inline void conv_winograd_rows(const conv_params_s8 *p, const int8_t *con
 static inline conv_winograd_layer conv_winograd_layer_of(const conv_params_s8 *p, const int32_t *weights,
                                                          const int32_t *bias, const int32_t *multiplier,
                                                          const int8_t *shift, void *scratch) {
-    int32_t *const sums = scratch;
-    uint32_t *const values = (uint32_t *)scratch + WINOGRAD_POINTS * WINOGRAD_RESULTS;
-    int8_t *const pixels = (int8_t *)(values + WINOGRAD_POINTS * 2 * WINOGRAD_PAIRS(p));
-    return (conv_winograd_layer){weights, bias, multiplier, shift, {NULL, NULL}, sums, values, pixels};
+    uint32_t *const values = scratch;
+    int8_t *const pixels = (int8_t *)(values + WINOGRAD_POINTS * WINOGRAD_POINT(p));
+    return (conv_winograd_layer){weights, bias, multiplier, shift, NULL, 1, values, pixels};
 }
 
 /* A pooled row. */
@@ -270,7 +245,7 @@ KERNEL void conv_winograd_s8_row(const conv_params_s8 *p, const int8_t *const *r
                                  const int32_t *bias, const int32_t *multiplier, const int8_t *shift,
                                  void *scratch, int8_t *output) {
     conv_winograd_layer layer = conv_winograd_layer_of(p, weights, bias, multiplier, shift, scratch);
-    layer.output[0] = output;
+    layer.output = output;
     conv_winograd_rows(p, rows, &layer);
 }
 
@@ -283,10 +258,10 @@ KERNEL void conv_winograd_s8(const conv_params_s8 *p, const int8_t *input, const
     for (int32_t n = 0; n < p->batch; ++n) {
         for (int32_t y = 0; y < p->out_h; y += made) {
             window_rows_s8(rows, 4, input, y * p->pool_stride_h - p->pad_top, p->in_h, in_row);
-            layer.output[0] = output;
-            layer.output[1] = made == 2 && y + 1 < p->out_h ? output + out_row : NULL;
+            layer.output = output;
+            layer.made = min_s32(made, p->out_h - y);
             conv_winograd_rows(p, rows, &layer);
-            output += (ptrdiff_t)min_s32(made, p->out_h - y) * out_row;
+            output += (ptrdiff_t)layer.made * out_row;
         }
         input += (ptrdiff_t)p->in_h * in_row;
     }

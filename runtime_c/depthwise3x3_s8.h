@@ -8,6 +8,7 @@
 #ifndef PINGPONNX_DEPTHWISE3X3_S8_H
 #define PINGPONNX_DEPTHWISE3X3_S8_H
 
+#include "depthwise3x3_columns.h"
 #include "requantize_s8.h"
 
 /* At least four channels, and with stride 1 two outputs in a line; a window's middle is never padding.
@@ -28,12 +29,6 @@ enum { DEPTHWISE3X3_WORDS = 6 };
 enum { DEPTHWISE3X3_WORDS = 5 }; /* the shift is PINGPONNX_PLAIN_SHIFT */
 #endif
 
-/* A pair of columns of two channels, as it is laid out. */
-typedef struct {
-    uint32_t first, second; /* bytes: channels 0 and 1 of row 0, then of row 1 */
-    uint32_t row2;          /* bytes: channels 0 and 1 of the first column, then of the second */
-} depthwise3x3_columns;
-
 /* What a channel's line needs of memory. */
 typedef struct {
     int32_t bias, multiplier, shift;
@@ -42,116 +37,14 @@ typedef struct {
     const depthwise3x3_columns *last; /* the pairs before it complete as many outputs as the stride takes */
 } depthwise3x3_line;
 
-/* The low halves of two words. */
-static inline uint32_t low_halves(uint32_t first, uint32_t second) {
-#if defined(PINGPONNX_DSP)
-    uint32_t result;
-    __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(first), "r"(second));
-    return result;
-#else
-    return (first & 0xFFFFu) | second << 16;
-#endif
-}
-
-/* The high halves of two words. */
-static inline uint32_t high_halves(uint32_t first, uint32_t second) {
-#if defined(PINGPONNX_DSP)
-    uint32_t result;
-    __asm("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(second), "r"(first));
-    return result;
-#else
-    return first >> 16 | (second & 0xFFFF0000u);
-#endif
-}
-
-/* All 14 registers: compilers that keep a frame pointer cannot, nor can gcc without optimisation. */
-#if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
-#define DEPTHWISE3X3_ASM 1
-#endif
-
-/* Where the next columns of the three rows are, four channels of them, and how far the ones behind. */
-typedef struct {
-    const int8_t *top, *middle, *bottom;
-    int32_t top_step, step, bottom_step; /* 0: padding, of which there is a word */
-} depthwise3x3_source;
-
-/* One pair of columns, the first and second inside of the input or not. */
-static inline void depthwise3x3_lay_out_edge(depthwise3x3_source *from, uint32_t padding, int32_t first,
-                                             int32_t second, depthwise3x3_columns *out, int32_t pairs) {
-    uint32_t words[2][3];
-    for (int32_t i = 0; i < 2; ++i) {
-        const int32_t inside = i == 0 ? first : second;
-        words[i][0] = inside ? load_u32(from->top) : padding;
-        words[i][1] = inside ? load_u32(from->middle) : padding;
-        words[i][2] = inside ? load_u32(from->bottom) : padding;
-        from->top += inside ? from->top_step : 0;
-        from->middle += inside ? from->step : 0;
-        from->bottom += inside ? from->bottom_step : 0;
-    }
-    out->first = low_halves(words[0][0], words[0][1]);
-    out->second = low_halves(words[1][0], words[1][1]);
-    out->row2 = low_halves(words[0][2], words[1][2]);
-    out += pairs;
-    out->first = high_halves(words[0][0], words[0][1]);
-    out->second = high_halves(words[1][0], words[1][1]);
-    out->row2 = high_halves(words[0][2], words[1][2]);
-}
-
-/* `count` pairs of columns inside of the input; `pairs` lie between the two channels' and the other two's. */
-static inline void depthwise3x3_lay_out(depthwise3x3_source *from, int32_t count, depthwise3x3_columns *out,
-                                        int32_t pairs) {
-#if defined(DEPTHWISE3X3_ASM)
-    depthwise3x3_columns *high = out + pairs;
-    uint32_t a, b, c, d, e;
-    if (count > 0) {
-        __asm volatile(
-            ".p2align 2\n"
-            "1:\n\t"
-            "ldr %[a], [%[top]]\n\t"
-            "ldr %[b], [%[middle]]\n\t"
-            "ldr %[c], [%[top], %[top_step]]\n\t"
-            "ldr %[d], [%[middle], %[step]]\n\t"
-            "pkhbt %[e], %[a], %[b], lsl #16\n\t"
-            "pkhtb %[a], %[b], %[a], asr #16\n\t"
-            "pkhbt %[b], %[c], %[d], lsl #16\n\t"
-            "pkhtb %[c], %[d], %[c], asr #16\n\t"
-            "str %[e], [%[out]], #4\n\t"
-            "str %[b], [%[out]], #4\n\t"
-            "str %[a], [%[high]], #4\n\t"
-            "str %[c], [%[high]], #4\n\t"
-            "add %[top], %[top], %[top_step], lsl #1\n\t"
-            "add %[middle], %[middle], %[step], lsl #1\n\t"
-            "ldr %[a], [%[bottom]]\n\t"
-            "ldr %[b], [%[bottom], %[bottom_step]]\n\t"
-            "add %[bottom], %[bottom], %[bottom_step], lsl #1\n\t"
-            "pkhbt %[c], %[a], %[b], lsl #16\n\t"
-            "pkhtb %[a], %[b], %[a], asr #16\n\t"
-            "str %[c], [%[out]], #4\n\t"
-            "str %[a], [%[high]], #4\n\t"
-            "subs %[count], %[count], #1\n\t"
-            "bne 1b\n"
-            : [top] "+r"(from->top), [middle] "+r"(from->middle), [bottom] "+r"(from->bottom),
-              [out] "+r"(out), [high] "+r"(high), [count] "+r"(count), [a] "=&r"(a), [b] "=&r"(b),
-              [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e)
-            : [top_step] "r"(from->top_step), [step] "r"(from->step), [bottom_step] "r"(from->bottom_step)
-            : "cc", "memory");
-    }
-#else
-    for (; count > 0; --count) {
-        depthwise3x3_lay_out_edge(from, 0, 1, 1, out++, pairs);
-    }
-#endif
-}
-
 #if defined(DEPTHWISE3X3_ASM)
 #define DW_MULTIPLY(kind, sum, a, b, from) kind " %[" #sum "], %[" #a "], %[" #b "], %[" #from "]\n\t"
 
 /* Columns x and y and the pair z of row 2. Loads stand together, for that is what the Cortex-M4 pipelines. */
 #define DW_LOAD(x, y, odd)                                                                                   \
-    "ldr %[" #x "], [%[in]]\n\t"                                                                             \
     "ldr %[" #y "], [%[in], #4]\n\t"                                                                         \
     "ldr %[z], [%[in], #8]\n\t"                                                                              \
-    "add %[in], %[in], #12\n\t"                                                                              \
+    "ldr %[" #x "], [%[in]], #12\n\t"                                                                        \
     "sxtb16 %[" #x "], %[" #x "]" odd "\n\t"                                                                 \
     "sxtb16 %[" #y "], %[" #y "]" odd "\n\t"                                                                 \
     "sxtb16 %[z], %[z]" odd "\n\t"
@@ -198,48 +91,42 @@ static inline void depthwise3x3_lay_out(depthwise3x3_source *from, int32_t count
     DW_MULTIPLY("smlad", s, y, left, t)                                                                      \
     DW_MULTIPLY("smlatb", s, z, start, s)
 
-#define DW_COMPLETE(f)                                                                                       \
+/* clang-format off: an instruction a line */
+/* The sum that column x and the pair z complete. */
+#define DW_COMPLETE(f, x)                                                                                    \
     DW_MULTIPLY("smlad", f, x, right, f)                                                                     \
     DW_MULTIPLY("smlabt", f, z, end, f)
 
 /* Columns complete the sums f and s, and begin two that take the place of x and y. */
 #define DW_STEP_1(f, s, x, y, odd)                                                                           \
-    "ldr %[t], %[bias]\n\t" DW_LOAD(x, y, odd) DW_MULTIPLY("smlad", f, x, right, f)                          \
-        DW_MULTIPLY("smlabt", f, z, end, f) DW_MULTIPLY("smlad", s, x, centre, s)                            \
-            DW_MULTIPLY("smlad", s, y, right, s) DW_MULTIPLY("smlad", s, z, end, s) DW_BEGIN_1(x, y, x, y)   \
-                DW_LOAD_SCALE                                                                                \
-                DW_SCALE(f) DW_SCALE(s) DW_LOAD_SHIFT DW_SHIFT(f)                                            \
-                    DW_SHIFT(s) "strb %[" #f "], [%[out]]\n\t"                                               \
-                                "strb %[" #s "], [%[out], %[step]]\n\t"                                      \
-                                "add %[out], %[out], %[step], lsl #1\n\t"
+    "ldr %[t], %[bias]\n\t"                                                                                  \
+    DW_LOAD(x, y, odd)                                                                                       \
+    DW_COMPLETE(f, x)                                                                                        \
+    DW_MULTIPLY("smlad", s, x, centre, s)                                                                    \
+    DW_MULTIPLY("smlad", s, y, right, s)                                                                     \
+    DW_MULTIPLY("smlad", s, z, end, s)                                                                       \
+    DW_BEGIN_1(x, y, x, y)                                                                                   \
+    DW_LOAD_SCALE DW_SCALE(f) DW_SCALE(s) DW_LOAD_SHIFT DW_SHIFT(f) DW_SHIFT(s)                              \
+    "strb %[" #f "], [%[out]]\n\t"                                                                           \
+    "strb %[" #s "], [%[out], %[step]]\n\t"                                                                  \
+    "add %[out], %[out], %[step], lsl #1\n\t"
 
 /* With stride 2 they complete f, and begin one that takes the place of x. */
 #define DW_BEGIN_2(f, y)                                                                                     \
     DW_MULTIPLY("smlad", f, y, left, t)                                                                      \
     DW_MULTIPLY("smlatb", f, z, start, f)
 #define DW_STEP_2(f, x, odd)                                                                                 \
-    "ldr %[t], %[bias]\n\t" DW_LOAD(x, y, odd) DW_MULTIPLY("smlad", f, x, centre, f)                         \
-        DW_MULTIPLY("smlad", f, y, right, f) DW_MULTIPLY("smlad", f, z, end, f) DW_BEGIN_2(x, y)             \
-            DW_LOAD_SCALE                                                                                    \
-            DW_SCALE(f)                                                                                      \
-    DW_LOAD_SHIFT DW_SHIFT(f) "strb %[" #f "], [%[out]]\n\t"                                                 \
-                              "add %[out], %[out], %[step]\n\t"
+    "ldr %[t], %[bias]\n\t"                                                                                  \
+    DW_LOAD(x, y, odd)                                                                                       \
+    DW_MULTIPLY("smlad", f, x, centre, f)                                                                    \
+    DW_MULTIPLY("smlad", f, y, right, f)                                                                     \
+    DW_MULTIPLY("smlad", f, z, end, f)                                                                       \
+    DW_BEGIN_2(x, y)                                                                                         \
+    DW_LOAD_SCALE DW_SCALE(f) DW_LOAD_SHIFT DW_SHIFT(f)                                                      \
+    "strb %[" #f "], [%[out]]\n\t"                                                                           \
+    "add %[out], %[out], %[step]\n\t"
 
-#define DW_LAST "ldr %[t], %[last]\n\tcmp %[in], %[t]\n\t"
-
-/* Two steps whose sums change places, and for stride 1 the column that may be left. */
-#define DW_ASM(odd, begin, there, back, moves, tail)                                                         \
-    __asm volatile(                                                                                          \
-        DW_CHANNEL DW_LOAD(x, y, odd) begin ".p2align 2\n"                                                   \
-                                            "1:\n\t" there DW_LAST "beq 2f\n\t" back DW_LAST "bne 1b\n\t"    \
-                                            "b 3f\n"                                                         \
-                                            "2:\n\t" moves "3:\n\t" tail                                     \
-        : [f] "=&r"(f), [s] "=&r"(s), [in] "+r"(in), [out] "+r"(out), [x] "=&r"(x), [y] "=&r"(y),            \
-          [z] "=&r"(z), [t] "+r"(t), [left] "=&r"(left), [centre] "=&r"(centre), [right] "=&r"(right),       \
-          [start] "=&r"(start), [end] "=&r"(end), [bias] "=m"(line->bias),                                   \
-          [multiplier] "=m"(line->multiplier), [shift] "=m"(line->shift)                                     \
-        : [step] "r"(step), [zero] "m"(line->zero), [last] "m"(line->last), [rest] "m"(line->rest)           \
-        : "cc", "memory")
+/* The output that a last column completes, where there is one. */
 #define DW_REST(odd)                                                                                         \
     "ldr %[t], %[rest]\n\t"                                                                                  \
     "cmp %[t], #0\n\t"                                                                                       \
@@ -247,13 +134,41 @@ static inline void depthwise3x3_lay_out(depthwise3x3_source *from, int32_t count
     "ldr %[x], [%[in]]\n\t"                                                                                  \
     "ldr %[z], [%[in], #8]\n\t"                                                                              \
     "sxtb16 %[x], %[x]" odd "\n\t"                                                                           \
-    "sxtb16 %[z], %[z]" odd "\n\t" DW_MULTIPLY("smlad", f, x, right, f) DW_MULTIPLY("smlabt", f, z, end, f)  \
-        DW_LOAD_SCALE                                                                                        \
-        DW_SCALE(f)                                                                                          \
-    DW_LOAD_SHIFT DW_SHIFT(f) "strb %["                                                                      \
-                              "f"                                                                            \
-                              "], [%[out]]\n"                                                                \
-                              "4:"
+    "sxtb16 %[z], %[z]" odd "\n\t"                                                                           \
+    DW_COMPLETE(f, x)                                                                                        \
+    DW_LOAD_SCALE DW_SCALE(f) DW_LOAD_SHIFT DW_SHIFT(f)                                                      \
+    "strb %[f], [%[out]]\n"                                                                                  \
+    "4:"
+
+/* Two steps, whose sums change places. */
+#define DW_LAST                                                                                              \
+    "ldr %[t], %[last]\n\t"                                                                                  \
+    "cmp %[in], %[t]\n\t"
+#define DW_ASM(odd, begin, there, back, moves, tail)                                                         \
+    __asm volatile(                                                                                          \
+        DW_CHANNEL                                                                                           \
+        DW_LOAD(x, y, odd)                                                                                   \
+        begin                                                                                                \
+        ".p2align 2\n"                                                                                       \
+        "1:\n\t"                                                                                             \
+        there                                                                                                \
+        DW_LAST                                                                                              \
+        "beq 2f\n\t"                                                                                         \
+        back                                                                                                 \
+        DW_LAST                                                                                              \
+        "bne 1b\n\t"                                                                                         \
+        "b 3f\n"                                                                                             \
+        "2:\n\t"                                                                                             \
+        moves                                                                                                \
+        "3:\n\t"                                                                                             \
+        tail                                                                                                 \
+        : [f] "=&r"(f), [s] "=&r"(s), [in] "+r"(in), [out] "+r"(out), [x] "=&r"(x), [y] "=&r"(y),            \
+          [z] "=&r"(z), [t] "+r"(t), [left] "=&r"(left), [centre] "=&r"(centre), [right] "=&r"(right),       \
+          [start] "=&r"(start), [end] "=&r"(end), [bias] "=m"(line->bias),                                   \
+          [multiplier] "=m"(line->multiplier), [shift] "=m"(line->shift)                                     \
+        : [step] "r"(step), [zero] "m"(line->zero), [last] "m"(line->last), [rest] "m"(line->rest)           \
+        : "cc", "memory")
+/* clang-format on */
 #define DW_LINE_1(odd)                                                                                       \
     DW_ASM(odd, DW_BEGIN_1(f, s, x, y), DW_STEP_1(f, s, x, y, odd), DW_STEP_1(x, y, f, s, odd),              \
            "mov %[f], %[x]\n\tmov %[s], %[y]\n", DW_REST(odd))

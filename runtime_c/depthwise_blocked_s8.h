@@ -11,32 +11,40 @@
 /* Loads follow each other, which takes one cycle each. */
 #define DEPTHWISE_BLOCKED_TAP                                                                                \
     "ldrsb %[x], [%[in], #1]\n\tldrsb %[y], [%[in], #2]\n\tldrsb %[z], [%[in], #3]\n\t"                      \
-    "ldrsb %[u], [%[in]]\n\tldr %[v], [%[w]]\n\tadd %[in], %[step]\n\t"                                      \
+    "ldrsb %[u], [%[in]]\n\tldr %[v], [%[w]], #4\n\tadd %[in], %[step]\n\t"                                  \
     "sxtb %[t], %[v]\n\tmla %[a], %[u], %[t], %[a]\n\tsxtb %[t], %[v], ror #8\n\t"                           \
     "mla %[b], %[x], %[t], %[b]\n\tsxtb %[t], %[v], ror #16\n\tmla %[c], %[y], %[t], %[c]\n\t"               \
     "asr %[t], %[v], #24\n\tmla %[d], %[z], %[t], %[d]\n\t"
+
+#define DEPTHWISE_BLOCKED_TAPS(taps)                                                                         \
+    do {                                                                                                     \
+        int32_t t, u, v, x, y, z;                                                                            \
+        __asm(taps                                                                                           \
+              : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [in] "+r"(in), [w] "+r"(w),              \
+                [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v), [x] "=&r"(x), [y] "=&r"(y), [z] "=&r"(z)           \
+              : [step] "r"(step)                                                                             \
+              : "memory");                                                                                   \
+    } while (0)
 #endif
 
 /* sums[c] += in[k * step + c] * w[k][c] of `count` taps. */
 static BLOCKED_INLINE void depthwise_blocked_s8_run(int32_t sums[BLOCKED_CHANNELS], const int8_t *in,
                                                     int32_t step, const int8_t *w, int32_t count) {
-    int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
-#if defined(DEPTHWISE_BLOCKED_TAP)
-    for (int32_t k = 0; k < count; ++k, w += BLOCKED_CHANNELS) {
-        int32_t t, u, v, x, y, z;
-        __asm(DEPTHWISE_BLOCKED_TAP
-              : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [in] "+r"(in), [t] "=&r"(t), [u] "=&r"(u),
-                [v] "=&r"(v), [x] "=&r"(x), [y] "=&r"(y), [z] "=&r"(z)
-              : [w] "r"(w), [step] "r"(step)
-              : "memory");
+    int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3], k = 0;
+#if defined(DEPTHWISE_BLOCKED_TAPS)
+    if (count == 3) {
+        DEPTHWISE_BLOCKED_TAPS(DEPTHWISE_BLOCKED_TAP DEPTHWISE_BLOCKED_TAP DEPTHWISE_BLOCKED_TAP);
+        k = 3;
+    }
+    for (; k < count; ++k) {
+        DEPTHWISE_BLOCKED_TAPS(DEPTHWISE_BLOCKED_TAP);
     }
 #else
-    for (int32_t k = 0; k < count; ++k, in += step, w += BLOCKED_CHANNELS) {
-        const int32_t x = in[0], y = in[1], z = in[2], u = in[3];
-        a += x * w[0];
-        b += y * w[1];
-        c += z * w[2];
-        d += u * w[3];
+    for (; k < count; ++k, in += step, w += BLOCKED_CHANNELS) {
+        a += in[0] * w[0];
+        b += in[1] * w[1];
+        c += in[2] * w[2];
+        d += in[3] * w[3];
     }
 #endif
     sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
@@ -48,20 +56,24 @@ static inline int32_t depthwise_blocked_s8_taps(const conv_params_s8 *p, int32_t
     return min_s32(max_s32(reach, 0), p->kernel_w);
 }
 
-/* Sums of four channels of the pixel whose first tap is column `x`, of which [from, to) are in the map. */
+/* Sums of four channels of the pixel whose first tap is at `start` in a row; taps [from, to) are in the map. */
 static BLOCKED_INLINE void depthwise_blocked_s8_sums(const conv_params_s8 *p, const int8_t *const *rows,
                                                      ptrdiff_t start, int32_t from, int32_t to,
                                                      const int8_t *w, const int32_t *bias,
                                                      int32_t sums[BLOCKED_CHANNELS]) {
+    const int32_t taps = p->kernel_w, step = p->dilation_w * p->in_c;
     int32_t s[BLOCKED_CHANNELS] = {bias[0], bias[1], bias[2], bias[3]};
-    for (int32_t ky = 0; ky < p->kernel_h; ++ky, w += p->kernel_w * BLOCKED_CHANNELS) {
+    for (int32_t ky = 0; ky < p->kernel_h; ++ky, w += taps * BLOCKED_CHANNELS) {
         const int8_t *row = rows[ky * p->dilation_h];
-        const int32_t first = row != NULL ? from : p->kernel_w;
-        blocked_s8_padding(s, p->input_zero_point, w, first);
-        if (row != NULL) {
-            depthwise_blocked_s8_run(s, row + start, p->dilation_w * p->in_c, w + first * BLOCKED_CHANNELS,
-                                     to - first);
-            blocked_s8_padding(s, p->input_zero_point, w + to * BLOCKED_CHANNELS, p->kernel_w - to);
+        if (row == NULL) {
+            blocked_s8_padding(s, p->input_zero_point, w, taps);
+        } else if (to - from == taps) {
+            depthwise_blocked_s8_run(s, row + start, step, w, taps);
+        } else {
+            blocked_s8_padding(s, p->input_zero_point, w, from);
+            depthwise_blocked_s8_run(s, row + start + (ptrdiff_t)from * step, step,
+                                     w + from * BLOCKED_CHANNELS, to - from);
+            blocked_s8_padding(s, p->input_zero_point, w + to * BLOCKED_CHANNELS, taps - to);
         }
     }
     memcpy(sums, s, sizeof s);
@@ -83,7 +95,7 @@ static BLOCKED_INLINE void depthwise_blocked_s8_lines(const conv_params_s8 *p, c
                     const int32_t column = (x * p->pool_stride_w + px) * p->stride_w - p->pad_left;
                     const int32_t from = depthwise_blocked_s8_taps(p, -column);
                     const int32_t to = max_s32(from, depthwise_blocked_s8_taps(p, p->in_w - column));
-                    const ptrdiff_t start = (ptrdiff_t)(column + from * p->dilation_w) * p->in_c + oc;
+                    const ptrdiff_t start = (ptrdiff_t)column * p->in_c + oc;
                     int32_t sums[BLOCKED_CHANNELS];
                     depthwise_blocked_s8_sums(p, rows + py * p->stride_h, start, from, to,
                                               weights + (ptrdiff_t)oc * depth, bias + oc, sums);

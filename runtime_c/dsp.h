@@ -60,6 +60,28 @@ static inline uint32_t ssub16(uint32_t a, uint32_t b) {
 #endif
 }
 
+/* Bytes 0 and 2, or 1 and 3, plus the halves of `to`. */
+static inline uint32_t sxtab16(uint32_t to, uint32_t x) {
+#if defined(PINGPONNX_DSP)
+    uint32_t result;
+    __asm("sxtab16 %0, %1, %2" : "=r"(result) : "r"(to), "r"(x));
+    return result;
+#else
+    const uint32_t halves = sxtb16(x);
+    return ((to + halves) & 0xFFFFu) | ((to & 0xFFFF0000u) + (halves & 0xFFFF0000u));
+#endif
+}
+
+static inline uint32_t sxtab16_odd(uint32_t to, uint32_t x) {
+#if defined(PINGPONNX_DSP)
+    uint32_t result;
+    __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(to), "r"(x));
+    return result;
+#else
+    return sxtab16(to, x >> 8 | x << 24);
+#endif
+}
+
 /* sum + a.low * b.low + a.high * b.high, modulo 2^32. */
 static inline int32_t smlad(uint32_t a, uint32_t b, int32_t sum) {
 #if defined(PINGPONNX_DSP)
@@ -81,6 +103,37 @@ static inline int32_t smmlar(int32_t x, int32_t m, int32_t a) {
     return result;
 #else
     return (int32_t)(((int64_t)x * m + ((int64_t)1 << 31)) >> 32) + a;
+#endif
+}
+
+/* The high word of x * m, plus a. */
+static inline int32_t smmla(int32_t x, int32_t m, int32_t a) {
+#if defined(PINGPONNX_DSP)
+    int32_t result;
+    __asm("smmla %0, %1, %2, %3" : "=r"(result) : "r"(x), "r"(m), "r"(a));
+    return result;
+#else
+    return (int32_t)(((int64_t)x * m) >> 32) + a;
+#endif
+}
+
+/* The larger of four signed bytes each. */
+static inline uint32_t max_s8x4(uint32_t a, uint32_t b) {
+#if defined(PINGPONNX_DSP)
+    uint32_t result;
+    __asm("ssub8 %0, %1, %2\n\t"
+          "sel %0, %1, %2"
+          : "=&r"(result)
+          : "r"(a), "r"(b)
+          : "cc");
+    return result;
+#else
+    uint32_t result = 0;
+    for (int32_t i = 0; i < 32; i += 8) {
+        const int32_t x = (int8_t)(a >> i & 0xFFu), y = (int8_t)(b >> i & 0xFFu);
+        result |= (uint32_t)(uint8_t)max_s32(x, y) << i;
+    }
+    return result;
 #endif
 }
 

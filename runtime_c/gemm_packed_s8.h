@@ -108,46 +108,45 @@ PACKED_INLINE void gemm_packed_s8_sum(const uint32_t *weights, const int8_t *val
 
 /* `count` outputs of a block of one pair of channels or two. Returns the next block's constants. */
 PACKED_INLINE const uint32_t *gemm_packed_s8_finish(const gemm_packed_params_s8 *p, const uint32_t *stream,
-                                                    int32_t count, const int32_t *sums, int8_t *output) {
-    const int32_t channels = count + count % 2;
+                                                    int32_t pairs, int32_t count, const int32_t *sums,
+                                                    int8_t *output) {
     for (int32_t c = 0; c < count; ++c) {
-        const packed_s8_scale scale = packed_s8_scale_of(stream, channels, c);
-        const int32_t y =
-            packed_s8_requantize(packed_s8_accumulator(sums, c, 0), scale, p->output_zero_point);
-        output[c] = packed_s8_clamp(y, p->low, p->high);
+        const packed_s8_scale scale = packed_s8_scale_of(stream, 2 * pairs, c);
+        const int32_t acc = packed_s8_accumulator(sums, c, 0);
+        output[c] = packed_s8_clamp(packed_s8_requantize(acc, scale, p->output_zero_point), p->low, p->high);
     }
-    return stream + PACKED_SCALE_WORDS * channels;
+    return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }
 
 PACKED_INLINE const uint32_t *gemm_packed_s8_block(const gemm_packed_params_s8 *p, const int8_t *input,
-                                                   const uint32_t *stream, int32_t count, int8_t *output) {
-    const int32_t pairs = (count + 1) / 2;
+                                                   const uint32_t *stream, int32_t pairs, int32_t count,
+                                                   int8_t *output) {
     int32_t sums[PACKED_SUMS];
     stream = packed_s8_begin(stream, pairs, 1, sums);
     gemm_packed_s8_sum(stream, input, 0, p->in_n, pairs, sums);
-    return gemm_packed_s8_finish(p, stream + (ptrdiff_t)2 * pairs * p->quads, count, sums, output);
+    return gemm_packed_s8_finish(p, stream + (ptrdiff_t)2 * pairs * p->quads, pairs, count, sums, output);
 }
 
 PACKED_KERNEL void gemm_packed_s8(const gemm_packed_params_s8 *p, const int8_t *input, const uint32_t *stream,
                                   int8_t *output) {
-    const int32_t rest = p->out_n % 4;
-    for (int32_t row = 0; row < p->rows; ++row, input += p->in_n, output += rest) {
+    for (int32_t row = 0; row < p->rows; ++row, input += p->in_n) {
         const uint32_t *next = stream;
-        for (const int8_t *end = output + p->out_n - rest; output != end; output += 4) {
-            next = gemm_packed_s8_block(p, input, next, 4, output);
+        int32_t left = p->out_n;
+        for (; left >= 4; left -= 4, output += 4) {
+            next = gemm_packed_s8_block(p, input, next, 2, 4, output);
         }
-        if (rest > 0) {
-            gemm_packed_s8_block(p, input, next, rest, output);
+        for (; left > 0; left -= 2, output += 2) {
+            next = gemm_packed_s8_block(p, input, next, 1, min_s32(left, 2), output);
         }
+        output += left; /* of a last pair only one exists */
     }
 }
 
 /* A block's share of a part of the input. Returns the next block's constants. */
 PACKED_INLINE const uint32_t *gemm_packed_s8_share(const gemm_packed_params_s8 *p, const int8_t *input,
                                                    int32_t from, int32_t values, int32_t first, int32_t last,
-                                                   const uint32_t *stream, int32_t count, int32_t *kept,
-                                                   int8_t *output) {
-    const int32_t pairs = (count + 1) / 2;
+                                                   const uint32_t *stream, int32_t pairs, int32_t count,
+                                                   int32_t *kept, int8_t *output) {
     int32_t sums[PACKED_SUMS];
     const uint32_t *weights = packed_s8_begin(stream, pairs, 1, sums);
     for (int32_t i = 0; i < 2 * pairs; ++i) {
@@ -159,7 +158,7 @@ PACKED_INLINE const uint32_t *gemm_packed_s8_share(const gemm_packed_params_s8 *
     }
     weights += (ptrdiff_t)2 * pairs * p->quads;
     if (last) {
-        gemm_packed_s8_finish(p, weights, count, sums, output);
+        gemm_packed_s8_finish(p, weights, pairs, count, sums, output);
     }
     return weights + PACKED_SCALE_WORDS * 2 * pairs;
 }
@@ -168,13 +167,14 @@ PACKED_INLINE const uint32_t *gemm_packed_s8_share(const gemm_packed_params_s8 *
 PACKED_KERNEL void gemm_packed_s8_part(const gemm_packed_params_s8 *p, const int8_t *input, int32_t part,
                                        int32_t count, int32_t first, int32_t last, const uint32_t *stream,
                                        int32_t *sums, int8_t *output) {
-    const int32_t rest = p->out_n % 4, from = part * count;
+    const int32_t from = part * count;
     int32_t o = 0;
     for (; o + 4 <= p->out_n; o += 4) {
-        stream = gemm_packed_s8_share(p, input, from, count, first, last, stream, 4, sums + o, output + o);
+        stream = gemm_packed_s8_share(p, input, from, count, first, last, stream, 2, 4, sums + o, output + o);
     }
-    if (rest > 0) {
-        gemm_packed_s8_share(p, input, from, count, first, last, stream, rest, sums + o, output + o);
+    for (; o < p->out_n; o += 2) {
+        stream = gemm_packed_s8_share(p, input, from, count, first, last, stream, 1, min_s32(p->out_n - o, 2),
+                                      sums + o, output + o);
     }
 }
 

@@ -20,13 +20,16 @@ typedef struct {
 } mve_s32;
 #endif
 
+/* Vectors want shapes that the compiler knows; other computers only want the meaning. */
+#if defined(PINGPONNX_MVE)
 #define MVE_INLINE static inline __attribute__((always_inline))
-
-/* Of a kernel that is not specialised all unrolled loops would stay. */
-#if defined(PINGPONNX_SHARED_KERNELS)
-#define MVE_KERNEL KERNEL
 #else
+#define MVE_INLINE static inline __attribute__((unused))
+#endif
+#if defined(PINGPONNX_MVE) && !defined(PINGPONNX_SHARED_KERNELS)
 #define MVE_KERNEL MVE_INLINE
+#else
+#define MVE_KERNEL KERNEL
 #endif
 
 #if defined(PINGPONNX_ROUNDING_TFLITE)
@@ -73,8 +76,8 @@ MVE_INLINE mve_s32 mve_s8_dot(const int8_t *weights, int32_t apart, int32_t dept
                    "vldrb.8 q1, [%[w3]], #16\n\t"
                    "vmladava.s8 %[a3], q0, q1\n\t"
                    "letp lr, 1b\n\t"
-                   "vmov %q[sums][2], %q[sums][0], %[a2], %[a0]\n\t"
-                   "vmov %q[sums][3], %q[sums][1], %[a3], %[a1]"
+                   "vmov %q[sums][2], %q[sums][0], %[a0], %[a2]\n\t"
+                   "vmov %q[sums][3], %q[sums][1], %[a1], %[a3]"
                    : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3), [w0] "+r"(weights),
                      [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3), [x] "+r"(x), [sums] "=w"(sums)
                    : [depth] "r"(depth)
@@ -104,7 +107,7 @@ MVE_INLINE mve_s32 mve_s8_dot(const int8_t *weights, int32_t apart, int32_t dept
     "vldrb.8 q0, [%[w0]], #16\n\t"                                                                           \
     "vmladava.s8 %[b1], q1, q3\n\t"                                                                          \
     "letp lr, 1b\n\t"                                                                                        \
-    "vmov %q[s0][" #high "], %q[s0][" #low "], %[a1], %[a0]\n\t"
+    "vmov %q[s0][" #high "], %q[s0][" #low "], %[a0], %[a1]\n\t"
 
 /* The sums of four channels and two value vectors. */
 MVE_INLINE void mve_s8_dot2(const int8_t *weights, int32_t depth, const int8_t *x0, const int8_t *x1,
@@ -114,19 +117,19 @@ MVE_INLINE void mve_s8_dot2(const int8_t *weights, int32_t depth, const int8_t *
     int32_t a0, a1, b0, b1;
     const int8_t *w0 = weights, *w1 = weights + 2 * depth;
     const int8_t *y0 = x0, *y1 = x1;
-    __asm volatile(MVE_PAIR(0, 2) "vmov %q[s1][2], %q[s1][0], %[b1], %[b0]"
-                   : [a0] "=&Te"(a0), [a1] "=&Te"(a1), [b0] "=&Te"(b0), [b1] "=&Te"(b1), [w0] "+r"(w0),
-                     [w1] "+r"(w1), [x0] "+r"(y0), [x1] "+r"(y1), [c] "+r"(constants), [s0] "=w"(s0),
-                     [s1] "=w"(s1)
-                   : [depth] "r"(depth)
-                   : "q0", "q1", "q2", "q3", "lr", "memory");
+    __asm volatile(
+        MVE_PAIR(0, 2) "vmov %q[s1][2], %q[s1][0], %[b0], %[b1]"
+        : [a0] "=&Te"(a0), [a1] "=&Te"(a1), [b0] "=&Te"(b0), [b1] "=&Te"(b1), [w0] "+r"(w0), [w1] "+r"(w1),
+          [x0] "+r"(y0), [x1] "+r"(y1), [c] "+r"(constants), [s0] "=w"(s0), [s1] "=w"(s1)
+        : [depth] "r"(depth)
+        : "q0", "q1", "q2", "q3", "lr", "memory");
     w0 = weights + depth, w1 = weights + 3 * depth;
-    __asm volatile(MVE_PAIR(1, 3) "vmov %q[s1][3], %q[s1][1], %[b1], %[b0]"
-                   : [a0] "=&Te"(a0), [a1] "=&Te"(a1), [b0] "=&Te"(b0), [b1] "=&Te"(b1), [w0] "+r"(w0),
-                     [w1] "+r"(w1), [x0] "+r"(x0), [x1] "+r"(x1), [c] "+r"(constants), [s0] "+w"(s0),
-                     [s1] "+w"(s1)
-                   : [depth] "r"(depth)
-                   : "q0", "q1", "q2", "q3", "lr", "memory");
+    __asm volatile(
+        MVE_PAIR(1, 3) "vmov %q[s1][3], %q[s1][1], %[b0], %[b1]"
+        : [a0] "=&Te"(a0), [a1] "=&Te"(a1), [b0] "=&Te"(b0), [b1] "=&Te"(b1), [w0] "+r"(w0), [w1] "+r"(w1),
+          [x0] "+r"(x0), [x1] "+r"(x1), [c] "+r"(constants), [s0] "+w"(s0), [s1] "+w"(s1)
+        : [depth] "r"(depth)
+        : "q0", "q1", "q2", "q3", "lr", "memory");
     *sums0 = s0, *sums1 = s1;
 #else
     *sums0 = mve_s8_sums(weights, depth, depth, x0, constants);
@@ -167,20 +170,27 @@ MVE_INLINE void mve_s8_put(int32_t *to, mve_s32 values) {
     memcpy(to, &values, sizeof values);
 }
 
-/* Four sums as outputs, where the shifts are plain under single rounding, or <= 0 under TFLite's. */
-MVE_INLINE mve_s32 mve_s8_requantize(mve_s32 sums, const int32_t *constants, int32_t zero_point, int32_t low,
-                                     int32_t high) {
 #if defined(PINGPONNX_MVE)
+/* Four sums scaled, where the shifts are plain under single rounding, or <= 0 under TFLite's. */
+MVE_INLINE mve_s32 mve_s8_scale(mve_s32 sums, const int32_t *constants) {
     const int32x4_t multiplier = vldrwq_s32(constants + 4);
 #if defined(PINGPONNX_ROUNDING_TFLITE)
     /* halves away from zero: one less if negative, unless nothing is shifted out */
     const int32x4_t shift = vldrwq_s32(constants + 8);
     sums = vqrdmulhq_s32(sums, multiplier);
-    sums = vrshlq_s32(vaddq_s32(sums, vshrq_n_s32(vandq_s32(sums, shift), 31)), shift);
+    return vrshlq_s32(vaddq_s32(sums, vshrq_n_s32(vandq_s32(sums, shift), 31)), shift);
 #else
-    sums = vrmulhq_s32(sums, multiplier);
+    return vrmulhq_s32(sums, multiplier);
 #endif
-    return vminq_s32(vmaxq_s32(vaddq_n_s32(sums, zero_point), vdupq_n_s32(low)), vdupq_n_s32(high));
+}
+#endif
+
+/* Four sums as outputs. */
+MVE_INLINE mve_s32 mve_s8_requantize(mve_s32 sums, const int32_t *constants, int32_t zero_point, int32_t low,
+                                     int32_t high) {
+#if defined(PINGPONNX_MVE)
+    sums = vaddq_n_s32(mve_s8_scale(sums, constants), zero_point);
+    return vminq_s32(vmaxq_s32(sums, vdupq_n_s32(low)), vdupq_n_s32(high));
 #else
     for (int32_t i = 0; i < 4; ++i) {
         const int32_t shift = MVE_CONSTANTS == 12 ? constants[MVE_CONSTANTS - 4 + i] : PINGPONNX_PLAIN_SHIFT;
@@ -195,9 +205,15 @@ MVE_INLINE void mve_s8_store(int8_t *to, mve_s32 values, int32_t count) {
 #if defined(PINGPONNX_MVE)
     if (count >= 4) {
         vstrbq_s32(to, values);
-    } else {
-        vstrbq_p_s32(to, values, vctp32q((uint32_t)count));
+        return;
     }
+    /* gcc moves the predicates of intrinsics to and fro */
+    __asm volatile("vctp.32 %[count]\n\t"
+                   "vpst\n\t"
+                   "vstrbt.32 %q[values], [%[to]]"
+                   :
+                   : [count] "r"(count), [values] "w"(values), [to] "l"(to)
+                   : "p0", "memory");
 #else
     for (int32_t i = 0; i < min_s32(count, 4); ++i) {
         to[i] = (int8_t)values.lane[i];
@@ -208,7 +224,17 @@ MVE_INLINE void mve_s8_store(int8_t *to, mve_s32 values, int32_t count) {
 /* The first `count` of four int8 values; others are anything. */
 MVE_INLINE mve_s32 mve_s8_load(const int8_t *from, int32_t count) {
 #if defined(PINGPONNX_MVE)
-    return vldrbq_z_s32(from, vctp32q((uint32_t)count));
+    mve_s32 values;
+    if (count >= 4) {
+        return vldrbq_s32(from);
+    }
+    __asm volatile("vctp.32 %[count]\n\t"
+                   "vpst\n\t"
+                   "vldrbt.s32 %q[values], [%[from]]"
+                   : [values] "=w"(values)
+                   : [count] "r"(count), [from] "l"(from)
+                   : "p0", "memory");
+    return values;
 #else
     mve_s32 values = {{0}};
     for (int32_t i = 0; i < min_s32(count, 4); ++i) {
@@ -218,27 +244,35 @@ MVE_INLINE mve_s32 mve_s8_load(const int8_t *from, int32_t count) {
 #endif
 }
 
-/* memcpy of few bytes: 16 at a time. */
 MVE_INLINE void mve_s8_copy(int8_t *to, const int8_t *from, int32_t count) {
 #if defined(PINGPONNX_MVE)
-    if (!__builtin_constant_p(count) || count > 12) {
-        for (int32_t i = 0; i < count; i += 16) {
-            const mve_pred16_t some = vctp8q((uint32_t)(count - i));
-            vstrbq_p_s8(to + i, vldrbq_z_s8(from + i, some), some);
-        }
-        return;
-    }
-#endif
+    __asm volatile("wlstp.8 lr, %[count], 2f\n"
+                   "1:\n\t"
+                   "vldrb.8 q0, [%[from]], #16\n\t"
+                   "vstrb.8 q0, [%[to]], #16\n\t"
+                   "letp lr, 1b\n"
+                   "2:"
+                   : [from] "+r"(from), [to] "+r"(to)
+                   : [count] "r"(count)
+                   : "q0", "lr", "memory");
+#else
     memcpy(to, from, (size_t)count);
+#endif
 }
 
 MVE_INLINE void mve_s8_fill(int8_t *to, int32_t value, int32_t count) {
 #if defined(PINGPONNX_MVE)
-    for (int32_t i = 0; i < count; i += 16) {
-        vstrbq_p_s8(to + i, vdupq_n_s8((int8_t)value), vctp8q((uint32_t)(count - i)));
-    }
+    __asm volatile("vdup.8 q0, %[value]\n\t"
+                   "wlstp.8 lr, %[count], 2f\n"
+                   "1:\n\t"
+                   "vstrb.8 q0, [%[to]], #16\n\t"
+                   "letp lr, 1b\n"
+                   "2:"
+                   : [to] "+r"(to)
+                   : [count] "r"(count), [value] "r"(value)
+                   : "q0", "lr", "memory");
 #else
-    memset(to, value, (size_t)max_s32(count, 0));
+    memset(to, value, (size_t)count);
 #endif
 }
 

@@ -23,12 +23,15 @@
 
 #define PACKED_INLINE static inline __attribute__((always_inline))
 
-/* Of a kernel that is not specialised all unrolled loops would stay. */
+/* Loops over geometry are specialised, one copy per call. What they call is one copy for all layers: it is
+ * the same for them but for how far it is unrolled, and only there do compilers have all registers for it.
+ */
 #if defined(PINGPONNX_SHARED_KERNELS)
 #define PACKED_KERNEL KERNEL
 #else
 #define PACKED_KERNEL PACKED_INLINE
 #endif
+#define PACKED_SHARED static __attribute__((noinline, noclone, unused, optimize("O2")))
 
 enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B together */
 
@@ -64,26 +67,24 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
  */
 #define PACKED_END 0x80000000u
 #if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
-#define PACKED_ASM(count, begin, end)                                                                        \
-    __asm volatile(begin PACKED_QUADS_##count(0) "add %[x], %[x], #16 * " #count "\n\t"                      \
-                                                 "add %[w], %[w], #16 * " #count "\n\t" end                  \
-                   : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [s4] "+r"(s4),              \
-                     [s5] "+r"(s5), [s6] "+r"(s6), [s7] "+r"(s7), [w] "+r"(weights), [x] "+r"(column),       \
-                     [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                          \
-                   :                                                                                         \
-                   : "cc", "memory")
+#define PACKED_4X2 1
 #define PACKED_CASE(count)                                                                                   \
     case count:                                                                                              \
-        if (quads == (count)) {                                                                              \
-            PACKED_ASM(count, "", "");                                                                       \
-        } else {                                                                                             \
-            PACKED_ASM(count, "1:\n\t", "ldr %[t0], [%[x]]\n\tcmp %[t0], #0x80000000\n\tbne 1b");            \
-        }                                                                                                    \
+        __asm volatile("1:\n\t" PACKED_QUADS_##count(0) "add %[x], %[x], #16 * " #count "\n\t"               \
+                                                        "add %[w], %[w], #16 * " #count "\n\t"               \
+                                                        "ldr %[t0], [%[x]]\n\t"                              \
+                                                        "cmp %[t0], #0x80000000\n\t"                         \
+                                                        "bne 1b"                                             \
+                       : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [s4] "+r"(s4),          \
+                         [s5] "+r"(s5), [s6] "+r"(s6), [s7] "+r"(s7), [w] "+r"(weights), [x] "+r"(column),   \
+                         [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                      \
+                       :                                                                                     \
+                       : "cc", "memory");                                                                    \
         break;
 
-/* 4 channels, 2 pixels; `unroll` divides `quads`. Returns the end of the weights. */
-PACKED_INLINE const uint32_t *packed_s8_4x2(const uint32_t *weights, const uint32_t *column, int32_t quads,
-                                            int32_t unroll, int32_t *sums) {
+/* 4 channels, 2 pixels; `unroll` divides the column's quads. Returns the end of the weights. */
+PACKED_INLINE const uint32_t *packed_s8_4x2(const uint32_t *weights, const uint32_t *column, int32_t unroll,
+                                            int32_t *sums) {
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
     int32_t s4 = sums[4], s5 = sums[5], s6 = sums[6], s7 = sums[7];
     uint32_t t0, t1, t2, t3;
@@ -103,7 +104,6 @@ PACKED_INLINE const uint32_t *packed_s8_4x2(const uint32_t *weights, const uint3
     sums[4] = s4, sums[5] = s5, sums[6] = s6, sums[7] = s7;
     return weights;
 }
-#define PACKED_4X2 1
 #endif
 
 /* Adds the products of `quads` to the sums of one or two pairs of channels and pixels. Returns the end of
@@ -113,7 +113,7 @@ PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uin
                                               int32_t unroll, int32_t pairs, int32_t pixels, int32_t *sums) {
 #if defined(PACKED_4X2)
     if (pairs == 2 && pixels == 2) {
-        return packed_s8_4x2(weights, column, quads, unroll, sums);
+        return packed_s8_4x2(weights, column, unroll, sums);
     }
 #endif
     (void)unroll;

@@ -18,7 +18,7 @@ Pair = tuple[int, int]
 class Layer:
     """One operator; `inputs` count layers back from it: 1 is the one before, and so on."""
 
-    kind: str  # conv, pool, mean, fc or add
+    kind: str  # conv, pool, mean, fc, act or add
     channels: int = 0  # 0: those of its input
     kernel: Pair = (1, 1)
     stride: int = 1
@@ -37,9 +37,10 @@ class Layer:
         return height // self.pool[1], width // self.pool[1], self.channels or x[2]
 
     def call(self, x: Tensor, y: Tensor) -> Call:
-        if self.kind == "add":
-            rows = Rows("f", "f.h", (), {0: RowWindow(), 1: RowWindow()}, elementwise=True)
-            return Call("f", "f.h", (), overlap={0: 0, 1: 0}, rows=rows)
+        if self.kind in ("act", "add"):
+            windows = {i: RowWindow() for i in range(len(self.inputs))}
+            rows = Rows("f", "f.h", (), windows, elementwise=True)
+            return Call("f", "f.h", (), overlap=dict.fromkeys(windows, 0), rows=rows)
         if self.kind in ("mean", "fc"):
             sums = Rows("f", "f.h", (), {0: RowWindow()}, units=ALL_ROWS, accumulator=4 * y.shape[-1])
             return Call("f", "f.h", (), rows=sums if x.shape[1] > 1 else None)

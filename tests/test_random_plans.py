@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from forced_plans import forced
 from models import HOST, save
-from networks import write_int8
+from networks import Network
 from pingponnx.calibrate import quantize
 from pingponnx.emit import Settings, emit
 from pingponnx.errors import MemoryPlanError, UnsupportedError
@@ -22,28 +22,30 @@ from pingponnx.ir import DType, Graph
 from pingponnx.pipeline import Conversion, convert, normal_form
 from pingponnx.plan import Effort, InputMode, Plan
 from pingponnx.plan.replay import verify_plan
-from pingponnx.samples import Sample, feeds, input_bytes, random_samples
+from pingponnx.samples import Sample, feeds, input_bytes
 from pingponnx.select import Goal
 from pingponnx.verification import first_difference, joined
 from planned_c import Crash, Job, Ran, run_all
 from random_networks import tall_networks
 from replay_cases import with_blocks
 
+KINDS = FLOAT, INTEGER, FLOAT_PORTS = ("float", "int8", "int8 between floats")
+
 # Shrinking would compile for minutes; a failing network is small anyway.
-few = settings(max_examples=3, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
+few = settings(max_examples=2, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
 
 
-def _graph(model: onnx.ModelProto, integer: bool, folder: Path) -> tuple[Graph, Sample]:
+def _graph(model: onnx.ModelProto, kind: str, folder: Path) -> tuple[Graph, Sample]:
     """The normal form, and a sample in ONNX's layout."""
     path, made, data = folder / "model.onnx", folder / "made.onnx", folder / "data.npz"
     save(model, path)
     dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     images = np.random.default_rng(3).normal(size=(3, *dims)).astype(np.float32)
-    if integer:
+    if kind != FLOAT:
         np.savez(data, in0=images)
         quantize(path, made, data)
         path = made
-    return normal_form(path, HOST), Sample((images[0],))
+    return normal_form(path, replace(HOST, float_io=kind == FLOAT_PORTS)), Sample((images[0],))
 
 
 def _check(job: Job, ran: Ran, sample: Sample) -> None:
@@ -61,20 +63,19 @@ def _check(job: Job, ran: Ran, sample: Sample) -> None:
         assert made not in nodes or data == dict(trace)[made]
 
 
+Models = list[tuple[onnx.ModelProto, str]]
 CHOICES = [(mode, goal) for mode in InputMode for goal in (Goal.RAM, Goal.BALANCED)]
-MODELS = st.lists(st.tuples(tall_networks(), st.booleans()), min_size=4, max_size=4)
+MODELS = st.lists(st.tuples(tall_networks(), st.sampled_from(KINDS)), min_size=3, max_size=3)
 
 
-def _prove(
-    models: list[tuple[onnx.ModelProto, bool]], make: Callable[[int, Graph], list[Conversion]]
-) -> None:
+def _prove(models: Models, make: Callable[[int, Graph], list[Conversion]]) -> None:
     """Converts each in all the ways that `make` knows, and checks them in one program."""
     jobs: list[Job] = []
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="pingponnx-test-") as name:
         folder = Path(name)
-        for number, (model, integer) in enumerate(models):
-            graph, sample = _graph(model, integer, folder)
+        for number, (model, kind) in enumerate(models):
+            graph, sample = _graph(model, kind, folder)
             for conversion in make(number, graph):
                 jobs.append(Job.of(conversion, input_bytes(conversion.graph, [sample])[0]))
                 samples.append(sample)
@@ -85,7 +86,7 @@ def _prove(
 
 @few
 @given(MODELS)
-def test_the_c_of_a_plan_computes_the_reference(models: list[tuple[onnx.ModelProto, bool]]) -> None:
+def test_the_c_of_a_plan_computes_the_reference(models: Models) -> None:
     def make(number: int, graph: Graph) -> list[Conversion]:
         """Every mode, with one goal or the other."""
         found = []
@@ -102,7 +103,7 @@ def test_the_c_of_a_plan_computes_the_reference(models: list[tuple[onnx.ModelPro
 
 @few
 @given(MODELS, st.integers(0, 2**30))
-def test_so_does_the_c_of_any_right_plan(models: list[tuple[onnx.ModelProto, bool]], seed: int) -> None:
+def test_so_does_the_c_of_any_right_plan(models: Models, seed: int) -> None:
     """Segments, directions and kernels at random, so that streams are long and rings everywhere."""
 
     def make(number: int, graph: Graph) -> list[Conversion]:
@@ -116,33 +117,35 @@ def test_so_does_the_c_of_any_right_plan(models: list[tuple[onnx.ModelProto, boo
 
 @pytest.fixture(scope="module")
 def streamed() -> tuple[Conversion, Sample]:
-    """A residual network in one segment whose rows have spare places and rings."""
+    """Three convolutions and a sum in one segment, whose rows have spare places and rings."""
+    net = Network(2, 12, 4)
+    x = net.layer("x", 4, (3, 3))
+    y = net.sum(x, net.layer(net.layer(x, 4, (3, 3)), 4, (3, 3)))
     with tempfile.TemporaryDirectory() as folder:
-        normal = normal_form(write_int8("residual", Path(folder)), HOST)
-    conversion = next(
-        made
-        for made in (forced(normal, InputMode.EXTERNAL, seed) for seed in range(100))
-        if len(made.plan.segments[0].nodes) > 6 and any(r.spare and r.rows for r in made.plan.rings.values())
-    )
-    return conversion, random_samples(normal, 1)[0]
+        normal, sample = _graph(net.model({"x": net.shape}, y), INTEGER, Path(folder))
+    plans = (forced(normal, InputMode.EXTERNAL, seed) for seed in range(100))
+    return next(p for p in plans if len(p.plan.segments) == 1 and len(_kept(p.plan)) > 2), sample
+
+
+def _kept(memory: Plan) -> list[str]:
+    """Tensors whose rows move from a spare place to a ring, or stay there."""
+    return [name for name, ring in memory.rings.items() if ring.spare is not None]
 
 
 def _mutants(memory: Plan) -> Iterator[Plan]:
-    """One ring, spare place or tensor a word off; one row not kept."""
-    for name, ring in memory.rings.items():
+    """A ring or a spare place some words off; a row that is not kept."""
+    for name in _kept(memory):
+        ring = memory.rings[name]
+        assert ring.spare is not None
         for move in (-8, 8):
-            for moved in (
-                replace(ring, offset=ring.offset + move),
-                replace(ring, spare=None if ring.spare is None else ring.spare + move),
-            ):
-                places = [(moved.offset, moved.rows * ring.row_bytes), (moved.spare or 0, ring.row_bytes)]
-                if moved != ring and all(0 <= at and at + size <= memory.arena for at, size in places):
-                    yield replace(memory, rings={**memory.rings, name: moved})
+            change = {"offset": ring.offset + move} if ring.rows else {"spare": ring.spare + move}
+            moved = replace(ring, **change)
+            yield replace(memory, rings={**memory.rings, name: moved})
     segment = memory.segments[0]
     keeps = [i for i, step in enumerate(segment.steps) if step.keep]
-    for i in keeps[:: len(keeps) // 6]:
+    for i in keeps[:: len(keeps) // 4]:
         steps = segment.steps[:i] + segment.steps[i + 1 :]
-        yield replace(memory, segments=(replace(segment, steps=steps), *memory.segments[1:]))
+        yield replace(memory, segments=(replace(segment, steps=steps),))
 
 
 def _emitted(conversion: Conversion, memory: Plan, name: str) -> Conversion:
@@ -175,7 +178,7 @@ def test_wrong_plans_are_refused_or_harmless(streamed: tuple[Conversion, Sample]
         for m, ran in zip(mutants, found, strict=True)
     ]
     accepted = [_accepted(m) for m in mutants]
-    assert len(mutants) >= 15 and all(r for r, a in zip(right, accepted, strict=True) if a)
+    assert len(mutants) >= 8 and all(r for r, a in zip(right, accepted, strict=True) if a)
     assert right.count(False) >= len(mutants) / 2
     assert _accepted(conversion)
 

@@ -129,10 +129,12 @@ def _driven(one: Layer) -> Iterator[Layer]:
 # -- running ----------------------------------------------------------------------------------------
 
 
-def check_host(layers: Sequence[Layer], header: str, tmp_path: Path, core: str = "cortex-m4") -> None:
+def check_host(
+    layers: Sequence[Layer], header: str, tmp_path: Path, core: str = "cortex-m4", flags: Sequence[str] = ()
+) -> None:
     """What is offered on `core`, as plain C under sanitizers on this computer."""
     runs, expected = _runs(layers, header, core)
-    _compare(runs, run_c([r for _, r in runs], tmp_path, _flags(layers)), expected)
+    _compare(runs, run_c([r for _, r in runs], tmp_path, [*_flags(layers), *flags]), expected)
 
 
 def check_board(layers: Sequence[Layer], header: str, tmp_path: Path, core: str = "cortex-m4") -> None:

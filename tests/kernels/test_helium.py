@@ -25,11 +25,13 @@ def _convolutions() -> list[Layer]:
         layer(Conv(Window((3, 3), (2, 2), pads=(0, 0, 1, 1))), (1, 6, 6, 3), (9, 3, 3, 3)),
         layer(Conv(Window((3, 2), (1, 2), (2, 3), (2, 1, 1, 2))), (1, 7, 8, 5), (4, 5, 3, 2)),
         layer(Conv(Window((5, 1), pads=(2, 0, 2, 0))), (1, 11, 4), (5, 4, 5)),
-        layer(Conv(Window((3, 3), pads=SAME), pool=half), (1, 6, 6, 4), (6, 4, 3, 3), Numbers((0.003))),
+        layer(Conv(Window((3, 3), pads=SAME), pool=half), (1, 6, 6, 4), (6, 4, 3, 3), Numbers(scale=0.003)),
         layer(Conv(Window((3, 3)), pool=Window((3, 3), (3, 4))), (1, 8, 9, 4), (4, 4, 3, 3)),
         layer(Conv(Window((2, 2)), pool=Window((3, 1), (3, 2))), (1, 7, 8, 6), (4, 6, 2, 2)),
         layer(Conv(Window((3, 1)), pool=Window((2, 1), (2, 1))), (1, 9, 6), (4, 6, 3)),
-        layer(Conv(Window((2, 2))), (1, 3, 2, 7), (5, 7, 2, 2), Numbers(zeros=(127, -128), limits=(-128, -128))),
+        layer(
+            Conv(Window((2, 2))), (1, 3, 2, 7), (5, 7, 2, 2), Numbers(zeros=(127, -128), limits=(-128, -128))
+        ),
     ]
 
 
@@ -41,16 +43,59 @@ def _fully_connected() -> list[Layer]:
     ]
 
 
-CASES = {"conv_mve_s8.h": _convolutions, "gemm_mve_s8.h": _fully_connected}
+def _depthwise() -> list[Layer]:
+    return [
+        layer(Conv(Window((3, 3), pads=SAME), 16), (1, 4, 5, 16), (16, 1, 3, 3)),
+        layer(Conv(Window((3, 3), (2, 2), pads=(0, 0, 1, 1)), 40), (1, 6, 6, 40), (40, 1, 3, 3)),
+        layer(
+            Conv(Window((2, 3), (1, 1), (1, 2), SAME), 7),
+            (1, 3, 6, 7),
+            (7, 1, 2, 3),
+            Numbers(zeros=(-128, 127)),
+        ),
+        layer(Conv(Window((5, 1), pads=(2, 0, 2, 0)), 6), (1, 8, 6), (6, 1, 5)),
+        layer(Conv(Window((2, 2)), 3), (1, 3, 3, 3), (3, 1, 2, 2), Numbers(limits=(-128, -128))),
+        layer(
+            Conv(Window((1, 9)), 4), (1, 1, 10, 4), (4, 1, 1, 9), Numbers(limits=(-30, 28), per_channel=False)
+        ),
+        layer(
+            Conv(Window((3, 3)), 2, low=-20, high=30), (1, 3, 4, 2), (2, 1, 3, 3), Numbers(limits=(126, 127))
+        ),
+    ]
+
+
+CASES = {
+    "conv_mve_s8.h": _convolutions,
+    "depthwise_mve_s8.h": _depthwise,
+    "gemm_mve_s8.h": _fully_connected,
+}
+
+
+def _layers(header: str, rounding: Rounding) -> list[Layer]:
+    """All of them, the last one, whose weights are extreme, also with extreme inputs."""
+    *some, last = CASES[header]()
+    return [one.rounded(rounding) for one in (*some, *fed_extremes([last]))]
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))
 @pytest.mark.parametrize("header", CASES)
 def test_host(header: str, rounding: Rounding, tmp_path: Path) -> None:
-    check_host([c.rounded(rounding) for c in fed_extremes(CASES[header]())], header, tmp_path, CORE)
+    check_host(_layers(header, rounding), header, tmp_path, CORE)
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))
 @pytest.mark.parametrize("header", CASES)
 def test_board(header: str, rounding: Rounding, tmp_path: Path) -> None:
-    check_board([c.rounded(rounding) for c in fed_extremes(CASES[header]())], header, tmp_path, CORE)
+    check_board(_layers(header, rounding), header, tmp_path, CORE)
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4", "host"])
+def test_other_cores_are_not_offered_vectors(core: str) -> None:
+    assert not any(make()[0].offers(header, core) for header, make in CASES.items())
+
+
+def test_a_scale_of_one_half_and_more_is_left_to_the_plain_kernel() -> None:
+    """Its left shift is not what the vectors' scaling does."""
+    one = layer(Conv(Window((1, 1))), (1, 3, 3, 4), (4, 4, 1, 1), Numbers(scale=0.75))
+    assert not one.offers("conv_mve_s8.h", CORE)
+    assert one.rounded(Rounding.TFLITE).offers("conv_mve_s8.h", CORE)

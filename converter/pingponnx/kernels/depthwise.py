@@ -1,11 +1,11 @@
-"""Depthwise 3x3 convolution of stride 1 or 2 on cores with the DSP extension (runtime_c/depthwise3x3_s8.h)."""
+"""Depthwise 3x3 convolution on cores with the DSP extension (runtime_c/depthwise3x3_s8.h)."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from pingponnx.calls import Call, Input, Output, RowPointers, Rows, Scratch, Struct, Table
+from pingponnx.calls import Call, Input, Output, RowPointers, Rows, Scalar, Scratch, Struct, Table
 from pingponnx.fixed_point import S8_MAX, S8_MIN, Rounding
 from pingponnx.ir import Array
 from pingponnx.kernels import kernels_for
@@ -86,6 +86,7 @@ def _by_rows(op: Conv, site: Site, linear: Linear) -> Call:
 
 def _arguments(op: Conv, site: Site, linear: Linear, *, columns: bool) -> tuple[Struct, Table]:
     """For lines that are rows, or columns: then everything is transposed."""
+    fields: dict[str, Scalar]
     c, inner, outer = site.x.shape[-1], hw(site.x.shape), hw(site.y.shape)
     steps = {"in_step": c, "in_line": inner[1] * c, "out_step": c, "out_line": outer[1] * c}
     window = op.window
@@ -109,7 +110,7 @@ def _arguments(op: Conv, site: Site, linear: Linear, *, columns: bool) -> tuple[
     }
     weights = linear.weights[..., 0].astype(np.int64)
     table = _table(linear, weights.transpose(0, 2, 1) if columns else weights)
-    return Struct(f"depthwise3x3_params_s8", fields | steps | linear.fields()), Table("weights", table)
+    return Struct("depthwise3x3_params_s8", {**fields, **steps, **linear.fields()}), Table("weights", table)
 
 
 def _table(linear: Linear, weights: Array) -> Array:
@@ -142,7 +143,7 @@ def _scratch(window: Window, outputs: int) -> int:
 _LINE = 100  # of four channels, without what follows
 _PAIR = 32  # laid out for four channels
 _CHANNEL = 45  # one channel's line
-_STEPS = {1: 36, 2: 27}  # by stride: a pair of columns of one channel
+_STEPS = {1: 35, 2: 26}  # by stride: a pair of columns of one channel
 _TFLITE = 5  # more for each output
 _CLAMP = 9  # a value, where int8 is not the limit
 

@@ -1,6 +1,7 @@
 """Convolution and fully connected layers with Helium, the vectors of Cortex-M55 (runtime_c/mve_s8.h).
 
-Sixteen products a multiplication; two pixels and two channels share every load.
+Sixteen products a multiplication; two pixels and two channels share every load. Depthwise convolution has
+channels side by side: eight values times eight weights.
 """
 
 from collections.abc import Iterator
@@ -107,7 +108,10 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
         macs=op.macs(site),
         cycles=_conv_cycles(flat_op, flat),
         rows=Rows(
-            f"{name}_row", header, (rows_params, RowPointers(), *inputs, Output()), {0: row_window(_whole(op))}
+            f"{name}_row",
+            header,
+            (rows_params, RowPointers(), *inputs, Output()),
+            {0: row_window(_whole(op))},
         ),
     )
     yield call
@@ -166,6 +170,61 @@ def _distance(op: Conv, site: Site) -> int:
     return row_distance(_whole(op), (h, w), w * c, ow * out_c)
 
 
+# -- depthwise --------------------------------------------------------------------------------------
+
+_LANES = 8  # channels
+_LANES_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
+_HIGHEST_KERNEL = 7
+
+
+@kernels_for(Conv)
+def depthwise(op: Conv, site: Site, target: Target) -> Iterator[Call]:
+    """Rows of outputs, eight channels at a time."""
+    channels, w = site.x.shape[-1], op.window
+    if not target.mve or not site.quantized or site.x.shape[0] != 1 or op.pool:
+        return
+    if (
+        not (1 < op.group == channels == site.y.shape[-1])
+        or w.kernel[0] > _HIGHEST_KERNEL
+        or w.dilation[0] > 1
+    ):
+        return
+    linear = op.lower(site)
+    if not simple(linear):
+        return
+    taps = linear.weights.reshape(channels, -1)
+    lanes = -(-channels // _LANES) * _LANES
+    padded = np.zeros((lanes, taps.shape[1]), np.int8)
+    padded[:channels] = taps
+    weights = padded.reshape(-1, _LANES, taps.shape[1]).transpose(0, 2, 1)  # by block, by tap
+    blocks = [row.reshape(-1, _LANES)[:, _LANES_ORDER].reshape(-1, 4) for row in scaling_rows(linear, lanes)]
+    flat, window = lying(site, w)
+    flat_op = replace(op, window=window)
+    inputs: tuple[Argument, ...] = (
+        Table("weights", np.append(weights.ravel(), np.zeros(_LANES, np.int8))),
+        Table("bias", np.stack(blocks, axis=1).ravel()),
+        Scratch(),
+    )
+    name, header = "depthwise_mve_s8", "depthwise_mve_s8.h"
+    pointers = Local(f"const {site.x.dtype.c} *", window.extent[0])
+    (h, width), (_, ow) = hw(flat.x.shape), hw(flat.y.shape)
+    yield Call(
+        name,
+        header,
+        (conv_params(flat_op, flat), Input(), *inputs, pointers, Output()),
+        scratch=taps.shape[1] * channels if any(w.pads) or max(w.dilation) > 1 else 0,
+        overlap={0: row_distance(window, (h, width), width * channels, ow * channels)},
+        macs=op.macs(site),
+        cycles=_depthwise_cycles(flat_op, flat),
+        rows=Rows(
+            f"{name}_row",
+            header,
+            (conv_params(op, site), RowPointers(), *inputs, Output()),
+            {0: row_window(w)},
+        ),
+    )
+
+
 # -- fully connected --------------------------------------------------------------------------------
 
 
@@ -195,13 +254,38 @@ def fully_connected(op: Gemm, site: Site, target: Target) -> Iterator[Call]:
         f"{name}.h",
         (params, Input(), *tables, Output()),
         macs=op.macs(site),
-        cycles=rows * blocks * (10 * -(-depth // _VECTOR) + 34),
+        cycles=rows * blocks * (_SINGLE_VECTOR * -(-depth // _VECTOR) + _DOT_CYCLES),
         rows=part if rows == 1 else None,
     )
 
 
 # -- cycles -----------------------------------------------------------------------------------------
 
+_PAIR_VECTOR = 16  # of two pixels and a block of channels
+_SINGLE_VECTOR = 10  # of one
+_BLOCK_CYCLES = 57  # beside the products of a block of channels: bias, scaling, loops
+_PIXEL_CYCLES = 45
+_COPY_CYCLES = 11  # of a row of a window
+_COPY_VECTOR = 3
+_DOT_CYCLES = 34  # of a block of a fully connected layer
+_LANES_CYCLES = 104  # of eight channels, 3x3
+_LANES_TAP = 7
+_LANES_PIXEL = 16
+
 
 def _conv_cycles(op: Conv, site: Site) -> int:
-    return op.macs(site)
+    pool, (rows, columns) = op.pool or Window((1, 1)), hw(site.y.shape)
+    (kh, kw), channels = op.window.kernel, site.x.shape[-1]
+    lines = rows * pool.kernel[0]
+    across = (columns * n for n in divmod(pool.kernel[1], 2)) if pool.kernel[1] > 1 else divmod(columns, 2)
+    pairs, singles = (lines * n for n in across)
+    vectors, pixels = -(-kh * kw * channels // _VECTOR), 2 * pairs + singles
+    blocks = (_PAIR_VECTOR * pairs + _SINGLE_VECTOR * singles) * vectors + _BLOCK_CYCLES * (pairs + singles)
+    copy = kh * (_COPY_CYCLES + _COPY_VECTOR * -(-kw * channels // _VECTOR)) if kh > 1 else 0
+    return blocks * -(-site.y.shape[-1] // _BLOCK) + pixels * (_PIXEL_CYCLES + copy)
+
+
+def _depthwise_cycles(op: Conv, site: Site) -> int:
+    pixels, taps = prod(hw(site.y.shape)), prod(op.window.kernel)
+    blocks = -(-site.x.shape[-1] // _LANES)
+    return pixels * (blocks * (_LANES_CYCLES + _LANES_TAP * (taps - 9)) + _LANES_PIXEL)

@@ -96,16 +96,15 @@ def _unroll(quads: int) -> int:
 
 
 def _halves(weights: Array, depth: int) -> Array:
-    """256 * b + a of pairs of channels, `pair k`; zeros fill both up, a last block of 3 channels to 4."""
+    """256 * b + a of pairs of channels, `pair k`; zeros fill both up."""
     count, taps = weights.shape
-    channels = count + count % 2 if count % _BLOCK < 3 else count + 1
-    padded = np.zeros((channels, depth), np.int64)
+    padded = np.zeros((count + count % 2, depth), np.int64)
     padded[:count, :taps] = weights
     return padded[0::2] + 256 * padded[1::2]
 
 
 def _stream(halves: Array, bias: Array, scaling: Requantizer) -> NDArray[np.uint32]:
-    """By block of two pairs: biases, weights, multipliers, and shifts where they are not plain."""
+    """By block of two pairs, in the end of one: biases, weights, multipliers, and shifts where they are not plain."""
     channels = 2 * len(halves)
     biases = _padded(bias, channels)
     biases[1::2] = 256 * biases[1::2] + biases[0::2]
@@ -115,10 +114,12 @@ def _stream(halves: Array, bias: Array, scaling: Requantizer) -> NDArray[np.uint
     quads = (halves & 0xFFFF).reshape(len(halves), -1, _QUAD)
     words = quads[:, :, :2] | quads[:, :, 2:] << 16  # (k0, k2) and (k1, k3)
     parts: list[Array] = []
-    for pair in range(0, len(halves), 2):
-        block = slice(2 * pair, 2 * pair + _BLOCK)
-        parts += [biases[block], words[pair : pair + 2].transpose(1, 2, 0).ravel()]
-        parts += [scale[block] for scale in scales]
+    blocks = [slice(pair, pair + 2) for pair in range(0, len(bias) // _BLOCK * 2, 2)]
+    blocks += [slice(pair, pair + 1) for pair in range(2 * len(blocks), len(halves))]
+    for block in blocks:
+        each = slice(2 * block.start, 2 * block.stop)
+        parts += [biases[each], words[block].transpose(1, 2, 0).ravel()]
+        parts += [scale[each] for scale in scales]
     return (np.concatenate(parts) & 0xFFFFFFFF).astype(np.uint32)
 
 
@@ -206,7 +207,7 @@ def _params(op: Conv, site: Site, packed: Packed) -> Struct:
         "pool_stride_h": pool.stride[0],
         "pool_stride_w": pool.stride[1],
     }
-    numbers = {"quads": packed.quads, "unroll": packed.unroll}
+    numbers = {"quads": packed.quads, "unroll": packed.unroll, "apart": int(_apart(op))}
     fields = geometry(site, op.window) | fields | op.lower(site).fields() | numbers
     return Struct("conv_packed_params_s8", fields)
 
@@ -222,8 +223,12 @@ def _scratch(op: Conv, packed: Packed, site: Site) -> int:
     column = 16 * packed.quads + 4
     if run % _QUAD:
         return column + _QUAD * packed.quads
-    apart = any(op.window.pads) or (op.window.dilation[1] > 1 and op.window.kernel[1] > 1)
-    return column + (run if apart else 0)
+    return column + (run if _apart(op) else 0)
+
+
+def _apart(op: Conv) -> bool:
+    """True when rows of windows may be padding, or not in one piece."""
+    return any(op.window.pads) or (op.window.dilation[1] > 1 and op.window.kernel[1] > 1)
 
 
 def _distance(op: Conv, site: Site) -> int:

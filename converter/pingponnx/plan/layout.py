@@ -1,6 +1,6 @@
 """A schedule's placement problem: which blocks there are, and how far apart each two of them must lie."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -11,7 +11,7 @@ import numpy as np
 from pingponnx.plan.loads import Lives
 from pingponnx.plan.placement import Item, Pair, Problem
 from pingponnx.plan.simulate import NEVER, Flags, Streams, Trace
-from pingponnx.plan.stages import Network, Stage
+from pingponnx.plan.stages import Counts, Network, Stage
 
 Rule = tuple[int, int] | None  # offset(b) - offset(a) must not lie strictly between; None: anywhere
 
@@ -88,7 +88,19 @@ class Stream:
         low = trace.lowest(dying, during=False)[at]
         needed = (low < NEVER) & (end > 0)
         reach = (end - low * extents[dying].row_bytes)[needed]
-        return int(reach.max()) if len(reach) else -NEVER
+        found = int(reach.max()) if len(reach) else -NEVER
+        return max([found, *self._in_place(node, stage, dying, end, row)])
+
+    def _in_place(self, node: Stage, stage: int, dying: str, end: Counts, row: int) -> Iterator[int]:
+        """What element-wise units ask for: no end of their row may lie above that of the row they read."""
+        streams = self.trace.streams
+        if not node.elementwise or streams.backward or not len(end):
+            return
+        for read in streams.reads[stage]:
+            if read.tensor == dying:
+                size = streams.network.extents[dying].row_bytes
+                start = end - read.low[: len(end)] * size
+                yield int(np.maximum(start - row, start - size).max())
 
     def growth(self, inner: Key, output: Key) -> int | None:
         """Bytes of the output that are written while the inner block lives: it may grow into a dead one."""
