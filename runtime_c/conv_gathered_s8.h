@@ -60,10 +60,13 @@ static BLOCKED_INLINE void conv_gathered_s8_lines(const conv_params_s8 *p, const
     for (int32_t x = 0; x < p->out_w; x += together, output += together * p->out_c) {
         const int32_t outputs = min_s32(together, p->out_w - x);
         int8_t *end = (int8_t *)windows;
-        for (int32_t i = 0; i < outputs * lines * p->pool_w; ++i) {
-            const int32_t py = i / p->pool_w % lines, px = i % p->pool_w;
-            end = conv_gathered_s8_window(p, rows + py * p->stride_h,
-                                          together == 1 ? x * p->pool_stride_w + px : x + i, end);
+        for (int32_t i = 0; i < outputs; ++i) {
+            for (int32_t py = 0; py < lines; ++py) {
+                for (int32_t px = 0; px < p->pool_w; ++px) {
+                    const int32_t column = (x + i) * p->pool_stride_w + px;
+                    end = conv_gathered_s8_window(p, rows + py * p->stride_h, column, end);
+                }
+            }
         }
         for (int32_t oc = 0; oc < p->out_c; oc += BLOCKED_CHANNELS) {
             int32_t best[2 * BLOCKED_CHANNELS];

@@ -91,7 +91,8 @@ typedef struct {
     DW_MULTIPLY("smlad", s, y, left, t)                                                                      \
     DW_MULTIPLY("smlatb", s, z, start, s)
 
-/* clang-format off: an instruction a line */
+/* An instruction a line. */
+/* clang-format off */
 /* The sum that column x and the pair z complete. */
 #define DW_COMPLETE(f, x)                                                                                    \
     DW_MULTIPLY("smlad", f, x, right, f)                                                                     \

@@ -25,6 +25,11 @@
               : [step] "r"(step)                                                                             \
               : "memory");                                                                                   \
     } while (0)
+
+/* 3x3 taps of three rows; all registers that there are. */
+#define DEPTHWISE_BLOCKED_ROW                                                                                \
+    "ldr %[in], [%[rows]], #4\n\tldr %[t], %[start]\n\tadd %[in], %[t]\n\t" DEPTHWISE_BLOCKED_TAP            \
+        DEPTHWISE_BLOCKED_TAP DEPTHWISE_BLOCKED_TAP
 #endif
 
 /* sums[c] += in[k * step + c] * w[k][c] of `count` taps. */
@@ -62,6 +67,21 @@ static BLOCKED_INLINE void depthwise_blocked_s8_sums(const conv_params_s8 *p, co
                                                      const int8_t *w, const int32_t *bias,
                                                      int32_t sums[BLOCKED_CHANNELS]) {
     const int32_t taps = p->kernel_w, step = p->dilation_w * p->in_c;
+#if defined(DEPTHWISE_BLOCKED_ROW)
+    if (p->kernel_h == 3 && taps == 3 && p->dilation_h == 1 && to - from == 3 && rows[0] != NULL &&
+        rows[1] != NULL && rows[2] != NULL) {
+        int32_t a = bias[0], b = bias[1], c = bias[2], d = bias[3], t, u, v, x, y, z;
+        const int8_t *in;
+        __asm(DEPTHWISE_BLOCKED_ROW DEPTHWISE_BLOCKED_ROW DEPTHWISE_BLOCKED_ROW
+              : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [rows] "+r"(rows), [w] "+r"(w),
+                [in] "=&r"(in), [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v), [x] "=&r"(x), [y] "=&r"(y),
+                [z] "=&r"(z)
+              : [step] "r"(step), [start] "m"(start)
+              : "memory");
+        sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
+        return;
+    }
+#endif
     int32_t s[BLOCKED_CHANNELS] = {bias[0], bias[1], bias[2], bias[3]};
     for (int32_t ky = 0; ky < p->kernel_h; ++ky, w += taps * BLOCKED_CHANNELS) {
         const int8_t *row = rows[ky * p->dilation_h];

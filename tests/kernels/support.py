@@ -1,13 +1,12 @@
-"""Layers made up for the kernels of pingponnx.kernels: as plain C on the host, as they are on a board in QEMU.
+"""Layers made up for the kernels of pingponnx.kernels: in plain C on the host, on a board in QEMU.
 
-Every kernel that is offered under a header runs as a whole, laid over its input as far as it says that it may be,
-and by rows in both directions; all of it must be the reference's values.
+Every kernel that is offered under a header runs as a whole, laid over its input as far as it says that it
+may be, and by rows in both directions; all of it must be the reference's values.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from host import Run, functions, includes, run_c, split_outputs
@@ -65,7 +64,7 @@ class Numbers:
     limits: tuple[int, int] = field(default=(-127, 127))  # of random weights
 
 
-def layer(op: Operator, shape: Shape, weights: Shape, numbers: Numbers = Numbers()) -> Layer:  # noqa: B008
+def layer(op: Operator, shape: Shape, weights: Shape, numbers: Numbers = Numbers()) -> Layer:
     """An int8 layer over `n h w c`, `n w c` or `n c`; `weights` is the ONNX shape `oc ic [kh] [kw]`."""
     rng = np.random.default_rng([numbers.seed, *shape, *weights])
     low, high = numbers.limits

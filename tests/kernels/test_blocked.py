@@ -30,8 +30,12 @@ def _convolutions() -> list[Layer]:
         layer(Conv(Window((3, 2), (1, 2), (2, 3), pads=(2, 1, 1, 2))), (1, 7, 8, 5), (4, 5, 3, 2)),
         layer(Conv(Window((2, 5), pads=(1, 4, 1, 4))), (2, 3, 2, 3), (4, 3, 2, 5), Numbers(zeros=(0, 0))),
         layer(Conv(Window((5, 1), pads=(2, 0, 2, 0))), (1, 11, 4), (5, 4, 5)),
-        layer(Conv(Window((3, 3), pads=SAME), pool=two), (1, 6, 6, 4), (6, 4, 3, 3), Numbers(per_channel=False)),
-        layer(Conv(Window((3, 3), pads=(2, 2, 0, 0)), pool=Window((3, 3), (3, 4))), (1, 8, 9, 4), (4, 4, 3, 3)),
+        layer(
+            Conv(Window((3, 3), pads=SAME), pool=two), (1, 6, 6, 4), (6, 4, 3, 3), Numbers(per_channel=False)
+        ),
+        layer(
+            Conv(Window((3, 3), pads=(2, 2, 0, 0)), pool=Window((3, 3), (3, 4))), (1, 8, 9, 4), (4, 4, 3, 3)
+        ),
         layer(Conv(Window((2, 2)), pool=Window((3, 1), (3, 2))), (1, 7, 8, 6), (4, 6, 2, 2)),
         layer(Conv(Window((3, 1)), pool=Window((2, 1), (2, 1))), (1, 9, 6), (4, 6, 3)),
         layer(Conv(Window((3, 3), pads=SAME)), (1, 4, 4, 8), (4, 8, 3, 3), Numbers(limits=(-128, -127))),

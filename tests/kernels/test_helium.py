@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer
 
+from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer
 from pingponnx.fixed_point import Rounding
 from pingponnx.ops.conv import Conv
 from pingponnx.ops.gemm import Gemm

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from host import Run, run_c
 
-from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer, run_board
+from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Array
 from pingponnx.ops.conv import Conv
@@ -37,7 +37,7 @@ def _pixels() -> list[Layer]:
 
 
 def _windows() -> list[Layer]:
-    """Larger kernels: padding up to the kernel's size and beyond, strides, dilation, unrolled 1 to 8 times."""
+    """Larger kernels: padding up to the kernel's size and beyond, strides, dilation."""
     return [
         layer(Conv(Window((3, 3), pads=SAME)), (1, 4, 5, 4), (6, 4, 3, 3), Numbers(zeros=(-128, 127))),
         layer(Conv(Window((3, 3), (2, 2), pads=(0, 0, 1, 1))), (1, 6, 6, 3), (9, 3, 3, 3)),
@@ -97,7 +97,7 @@ def _scales() -> list[Layer]:
 
 
 def _connected() -> list[Layer]:
-    """Depths and outputs that are no multiples of four, several rows, more than one round of the long loop."""
+    """Depths and outputs that are no multiples of four, several rows, rounds of the long loop."""
     return [
         layer(Gemm(), (1, 1), (1, 1)),
         layer(Gemm(), (1, 17), (5, 17), Numbers(zeros=(-128, 127))),
@@ -133,9 +133,7 @@ def _every_unrolling(rounding: Rounding) -> list[Layer]:
     """One to eight quads in a row, alone and in rounds."""
     depths = [4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 52, 64, 76, 92]
     layers = [layer(Conv(Window((1, 1))), (1, 1, 2, d), (4, d, 1, 1)) for d in depths]
-    layers += [
-        layer(Conv(Window((1, 1)), pool=_pool(1, 2)), (1, 1, 2, d), (4, d, 1, 1)) for d in depths[:9]
-    ]
+    layers += [layer(Conv(Window((1, 1)), pool=_pool(1, 2)), (1, 1, 2, d), (4, d, 1, 1)) for d in depths[:9]]
     return [one.rounded(rounding) for one in layers]
 
 
@@ -200,6 +198,3 @@ def test_scales_of_one_and_more_are_tflites_only() -> None:
     assert one.rounded(Rounding.TFLITE).offers(CONV) == []
     small = layer(Conv(Window((1, 1))), (1, 1, 2, 4), (2, 4, 1, 1), Numbers(0.49, limits=(-3, 3)))
     assert small.rounded(Rounding.TFLITE).offers(CONV)
-
-
-__all__ = ["run_board"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer
+from pingponnx.calls import Struct
 from pingponnx.fixed_point import Rounding
 from pingponnx.kernels.poly import longest_run
 from pingponnx.ops.conv import Conv
@@ -36,10 +37,10 @@ def _weights(shape: tuple[int, ...], value: int) -> Numbers:
     return Numbers(weights=np.full(shape, value), zeros=(-128, 127))
 
 
-def _layers() -> list[Layer]:
+def _shapes() -> list[Layer]:
+    """Rows that end within, before and behind a tile, and kernels and pads of all sorts."""
     same, five = (1, 1, 1, 1), (2, 2, 2, 2)
     return [
-        # rows that end within, before and behind a tile
         *(conv((1, 5, width, 2), 3, (3, 3), same) for width in (1, 2, 3, 4, 5, 8)),
         *(conv((1, 6, width, 3), 4, (5, 5), five, POOL) for width in (2, 3, 4, 6, 7, 8)),
         conv((1, 8, 8, 1), 2, (3, 3), pool=POOL),
@@ -49,12 +50,23 @@ def _layers() -> list[Layer]:
         conv((1, 2, 9, 4), 1, (2, 3), (1, 1, 0, 0)),
         conv((2, 4, 5, 2), 2, (3, 3), same),
         conv((1, 3, 4, 2), 4, (3, 3), (3, 3, 3, 3)),
-        # fields that overflow unless emptied in between, with both ends of int8
-        conv((1, 6, 6, 16), 2, (5, 5), five, POOL, numbers=_weights((2, 16, 5, 5), -128)),
-        conv((1, 5, 6, 16), 2, (3, 3), same, numbers=_weights((2, 16, 3, 3), 127)),
-        conv((1, 5, 8, 8), 3, (5, 5), five, numbers=Numbers(zeros=(127, -128), limits=(-128, -100))),
-        conv((1, 5, 8, 8), 3, (5, 5), five, numbers=Numbers(zeros=(0, 0), limits=(100, 127))),
     ]
+
+
+def _full_fields() -> list[Layer]:
+    """Sums that leave their fields unless these are emptied in between, with both ends of int8."""
+    same, five = (1, 1, 1, 1), (2, 2, 2, 2)
+    layers = [
+        conv((1, 6, 6, 16), 2, (5, 5), five, POOL, numbers=_weights((2, 16, 5, 5), -128)),
+        conv((1, 3, 6, 16), 2, (3, 3), same, numbers=_weights((2, 16, 3, 3), 127)),
+        conv((1, 3, 8, 8), 3, (5, 5), five, numbers=Numbers(zeros=(127, -128), limits=(-128, -100))),
+        conv((1, 3, 8, 8), 3, (5, 5), five, numbers=Numbers(zeros=(0, 0), limits=(100, 127))),
+    ]
+    for one in layers:
+        (call,) = one.offers(HEADER)
+        params = call.arguments[0]
+        assert isinstance(params, Struct) and params.fields["runs"] != 1
+    return fed_extremes(layers)
 
 
 def _large_scales() -> list[Layer]:
@@ -65,16 +77,15 @@ def _large_scales() -> list[Layer]:
 
 @each_rounding
 def test_the_host_equals_the_reference(rounding: Rounding, tmp_path: Path) -> None:
-    layers = [*_layers(), *(_large_scales() if rounding is Rounding.SINGLE else ())]
-    check_host(fed_extremes([one.rounded(rounding) for one in layers]), HEADER, tmp_path)
+    layers = [*_shapes(), *_full_fields(), *(_large_scales() if rounding is Rounding.SINGLE else ())]
+    check_host([one.rounded(rounding) for one in layers], HEADER, tmp_path)
 
 
 @pytest.mark.qemu
 @each_rounding
 def test_the_board_equals_the_reference(rounding: Rounding, tmp_path: Path) -> None:
-    layers = _layers()
-    some = [one.rounded(rounding) for one in (*layers[4:6], *layers[8:10], *layers[12:15], *layers[-4:])]
-    check_board(fed_extremes(some), HEADER, tmp_path)
+    layers = [*_shapes(), *_full_fields()]
+    check_board([one.rounded(rounding) for one in layers], HEADER, tmp_path)
 
 
 def _largest_field(weights: np.ndarray, run: int) -> int:

@@ -5,7 +5,7 @@ channels side by side: eight values times eight weights.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -237,7 +237,7 @@ def fully_connected(op: Gemm, site: Site, target: Target) -> Iterator[Call]:
     if not simple(linear):
         return
     rows, (depth, outputs) = prod(site.x.shape[:-1]), (site.x.shape[-1], site.y.shape[-1])
-    sizes = {"rows": rows, "in_n": depth, "out_n": outputs}
+    sizes: dict[str, Any] = {"rows": rows, "in_n": depth, "out_n": outputs}
     params = Struct("gemm_params_s8", sizes | linear.kernel_fields())
     name, tables = "gemm_mve_s8", _tables(linear)
     part = Rows(
@@ -263,8 +263,8 @@ def fully_connected(op: Gemm, site: Site, target: Target) -> Iterator[Call]:
 
 _PAIR_VECTOR = 16  # of two pixels and a block of channels
 _SINGLE_VECTOR = 10  # of one
-_BLOCK_CYCLES = 57  # beside the products of a block of channels: bias, scaling, loops
-_PIXEL_CYCLES = 45
+_PAIR_CYCLES = 57  # beside the products of a block of channels: bias, scaling, loops
+_SINGLE_CYCLES = 45
 _COPY_CYCLES = 11  # of a row of a window
 _COPY_VECTOR = 3
 _DOT_CYCLES = 34  # of a block of a fully connected layer
@@ -280,9 +280,10 @@ def _conv_cycles(op: Conv, site: Site) -> int:
     across = (columns * n for n in divmod(pool.kernel[1], 2)) if pool.kernel[1] > 1 else divmod(columns, 2)
     pairs, singles = (lines * n for n in across)
     vectors, pixels = -(-kh * kw * channels // _VECTOR), 2 * pairs + singles
-    blocks = (_PAIR_VECTOR * pairs + _SINGLE_VECTOR * singles) * vectors + _BLOCK_CYCLES * (pairs + singles)
+    block = pairs * (_PAIR_VECTOR * vectors + _PAIR_CYCLES)
+    block += singles * (_SINGLE_VECTOR * vectors + _SINGLE_CYCLES)
     copy = kh * (_COPY_CYCLES + _COPY_VECTOR * -(-kw * channels // _VECTOR)) if kh > 1 else 0
-    return blocks * -(-site.y.shape[-1] // _BLOCK) + pixels * (_PIXEL_CYCLES + copy)
+    return block * -(-site.y.shape[-1] // _BLOCK) + pixels * copy
 
 
 def _depthwise_cycles(op: Conv, site: Site) -> int:

@@ -1,4 +1,4 @@
-"""Convolution and fully connected layers with two channels of weights in every 16 bits (runtime_c/packed_s8.h).
+"""Convolution and fully connected layers with two channels of weights in every 16 bits (packed_s8.h).
 
 Four output channels and two pixels share every load: 16 multiplications take 14 instructions.
 """
@@ -100,11 +100,12 @@ def _halves(weights: Array, depth: int) -> Array:
     count, taps = weights.shape
     padded = np.zeros((count + count % 2, depth), np.int64)
     padded[:count, :taps] = weights
-    return padded[0::2] + 256 * padded[1::2]
+    halves: Array = padded[0::2] + 256 * padded[1::2]
+    return halves
 
 
 def _stream(halves: Array, bias: Array, scaling: Requantizer) -> NDArray[np.uint32]:
-    """By block of two pairs, in the end of one: biases, weights, multipliers, and shifts where they are not plain."""
+    """By block of two pairs, in the end of one: biases, weights, multipliers, shifts that are not plain."""
     channels = 2 * len(halves)
     biases = _padded(bias, channels)
     biases[1::2] = 256 * biases[1::2] + biases[0::2]
@@ -232,7 +233,7 @@ def _apart(op: Conv) -> bool:
 
 
 def _distance(op: Conv, site: Site) -> int:
-    """Smallest safe D: see ops.window.row_distance; a pointwise layer writes two pixels after it read them."""
+    """Smallest safe D, as ops.window.row_distance; a pointwise layer writes pixels after it read two."""
     flat_op, flat = _lying(op, site)
     c, out_c = site.x.shape[-1], site.y.shape[-1]
     (h, w), (_, ow) = hw(flat.x.shape), hw(flat.y.shape)
@@ -278,13 +279,54 @@ def fully_connected(op: Gemm, site: Site, target: Target) -> Iterator[Call]:
 
 # -- cycles -----------------------------------------------------------------------------------------
 
+# Of parts of the kernels, fitted to what the model of the Cortex-M4 counts on the layers of five networks.
 _QUAD_CYCLES = 30  # of 4 channels and 2 pixels
-_ROUND_CYCLES = 8  # of the loop around unrolled quads
+_ROUND_CYCLES = 19  # of the loop around unrolled quads
+_BLOCK_CYCLES = 75  # biases, scaling and storing of 4 channels and 2 pixels
+_REST_CYCLES = 40  # a quad of a single pair of channels
+_PAIR_CYCLES = 36  # of a call
+_ONE_CYCLES = 43  # a quad of 4 channels and a single pixel, in all
+_FILL_CYCLES = 11  # a quad of one pixel's column
+_FILL_ROW_CYCLES = 13  # a row of its window
+_FILL_BYTE_CYCLES = 2  # where it is put together from bytes
+_TFLITE_CYCLES = 4  # more for each value that is scaled
 
 
 def _cycles(op: Conv, site: Site, packed: Packed) -> int:
-    return op.macs(site)
+    """Of the whole layer, lying."""
+    (out_h, out_w), outputs = hw(site.y.shape), site.y.shape[-1]
+    pool = op.pool or Window((1, 1))
+    pairs, ones = (n * out_w for n in divmod(pool.kernel[1], 2)) if op.pool else divmod(out_w, 2)
+    lines, quads = out_h * pool.kernel[0], packed.quads
+    fours, rest = outputs // _BLOCK, (outputs % _BLOCK + 1) // 2
+    of_pair = fours * (quads * _QUAD_CYCLES + quads // packed.unroll * _ROUND_CYCLES + _BLOCK_CYCLES)
+    of_pair += rest * quads * _REST_CYCLES + _PAIR_CYCLES
+    of_one = fours * quads * _ONE_CYCLES
+    of_fill = quads * _FILL_CYCLES + op.window.kernel[0] * _FILL_ROW_CYCLES
+    if _run(op, site) % _QUAD:
+        of_fill += _QUAD * quads * _FILL_BYTE_CYCLES
+    scaled = _TFLITE_CYCLES * outputs * (2 * pairs + ones) if site.rounding is Rounding.TFLITE else 0
+    return lines * (pairs * (of_pair + 2 * of_fill) + ones * (of_one + of_fill) + scaled)
+
+
+# The same of a fully connected layer: its quads are of 4 channels and one row.
+_GEMM_QUAD_CYCLES = 20
+_GEMM_ROUND_CYCLES = 11
+_GEMM_SINGLE_CYCLES = 6  # more, of a quad that is in no round
+_GEMM_BLOCK_CYCLES = 48
+_GEMM_REST_CYCLES = 16
+_GEMM_PAIR_CYCLES = 23
+_GEMM_LONG = 32  # GEMM_PACKED_LONG: quads from which on there are rounds of 8
 
 
 def _gemm_cycles(op: Gemm, site: Site) -> int:
-    return op.macs(site)
+    rows, outputs = prod(site.x.shape[:-1]), site.y.shape[-1]
+    quads = site.x.shape[-1] // _QUAD
+    rounds = quads // 8 if quads >= _GEMM_LONG else 0
+    fours, singles = divmod(quads - 8 * rounds, 4)
+    block = quads * _GEMM_QUAD_CYCLES + (rounds + fours) * _GEMM_ROUND_CYCLES
+    block += singles * _GEMM_SINGLE_CYCLES + _GEMM_BLOCK_CYCLES
+    pairs = (outputs % _BLOCK + 1) // 2
+    total = outputs // _BLOCK * block + pairs * (quads * _GEMM_REST_CYCLES + _GEMM_PAIR_CYCLES)
+    scaled = _TFLITE_CYCLES * outputs if site.rounding is Rounding.TFLITE else 0
+    return rows * (total + scaled)
