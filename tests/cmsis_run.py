@@ -17,7 +17,8 @@ from pingponnx.emit import Settings, emit
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Graph
 from pingponnx.ops import CmsisNN, Operator, site_of
-from pingponnx.plan import Plan
+from pingponnx.plan import InputMode, Plan
+from pingponnx.plan.schedule import Segment
 from pingponnx.run import run
 from pingponnx.select import scratch_queries, with_scratch
 from pingponnx.targets import get_target
@@ -56,9 +57,9 @@ def firmware(
 ) -> Firmware:
     """All nodes as one model; `missing` takes scratch bytes away, `compiled_for` is CMSIS-NN's rounding."""
     target = get_target(core)
-    calls: Sequence[Call | None] = calls_of(graph, source, rounding)
-    sizes = cmsis.scratch_sizes(scratch_queries(calls), source, target, rounding)
-    calls = with_scratch(calls, [max(0, size - missing) for size in sizes])
+    found = tuple((call,) for call in calls_of(graph, source, rounding))
+    sizes = cmsis.scratch_sizes(scratch_queries(found), source, target, rounding)
+    calls = [call for (call,) in with_scratch(found, [max(0, size - missing) for size in sizes])]
     memory = _side_by_side(graph, calls)
     files = emit(graph, calls, memory, Settings("cmsis-nn", core, "balanced", rounding))
     inputs, outputs = (
@@ -86,7 +87,19 @@ def _side_by_side(graph: Graph, calls: Sequence[Call | None]) -> Plan:
             position += -(-graph.tensors[name].bytes // 4) * 4
         scratch[index] = position
         position += -(-(call.scratch if call else 0) // 4) * 4
-    return Plan(position, position, "exact", {"exact": position}, (), offsets, scratch)
+    segments = tuple(Segment((index,)) for index in range(len(graph.nodes)))
+    strategies = {"exact": position}
+    return Plan(
+        position,
+        position,
+        "exact",
+        strategies,
+        InputMode.RESIDENT,
+        segments=segments,
+        blocks=(),
+        offsets=offsets,
+        scratch=scratch,
+    )
 
 
 def differing(graph: Graph, program: Firmware, rounding: Rounding) -> list[str]:

@@ -83,6 +83,7 @@ def test_host(header: str, rounding: Rounding, tmp_path: Path) -> None:
     check_host(_layers(header, rounding), header, tmp_path, CORE)
 
 
+@pytest.mark.qemu
 @pytest.mark.parametrize("rounding", list(Rounding))
 @pytest.mark.parametrize("header", CASES)
 def test_board(header: str, rounding: Rounding, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def replace_input(case: Case, value: int) -> Case:
     return replace(case, arrays=(np.full_like(case.arrays[0], value),))
 
 
-def _additions() -> list[Case]:
+def additions() -> list[Case]:
     scales = [
         ((0.02, 3), (0.037, -128), (0.05, -128)),
         ((0.05, -5), (0.0037, 12), (0.03, 127)),
@@ -63,7 +63,7 @@ def _additions() -> list[Case]:
     return [*cases, make_case("Add", *pairs, quantized=(IN, OUT, quantization(0.07, -3)))]
 
 
-def _clamped(cases: list[Case]) -> list[Case]:
+def clamped(cases: list[Case]) -> list[Case]:
     return [*cases, *(replace(c, op=c.op.with_clamp(-1.0, 2.0)) for c in cases)]  # type: ignore[type-var]
 
 
@@ -87,12 +87,12 @@ def _check(cases: list[Case], rounding: Rounding, folder: Path, *, board: bool) 
 @each_rounding
 @pytest.mark.parametrize("board", [False, pytest.param(True, marks=pytest.mark.qemu)])
 def test_pools(board: bool, rounding: Rounding, tmp_path: Path) -> None:
-    names = _check(_clamped(_pools()), rounding, tmp_path, board=board)
+    names = _check(clamped(_pools()), rounding, tmp_path, board=board)
     assert names == {"max_pool_quads_s8", "mean_map_s8"}
 
 
 @each_rounding
 @pytest.mark.parametrize("board", [False, pytest.param(True, marks=pytest.mark.qemu)])
 def test_additions(board: bool, rounding: Rounding, tmp_path: Path) -> None:
-    cases = _additions() if board else _clamped(_additions())
+    cases = additions() if board else clamped(additions())
     assert _check(cases, rounding, tmp_path, board=board) == {"add_fast_s8"}

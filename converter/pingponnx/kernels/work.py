@@ -7,7 +7,9 @@ from pingponnx.kernels.blocks import CHANNELS
 from pingponnx.ops import Site
 from pingponnx.ops.conv import Conv
 from pingponnx.ops.gemm import Gemm
-from pingponnx.ops.window import hw
+from pingponnx.ops.window import Window, hw
+
+Costs = tuple[float, float, float, float]  # in the order of Work's fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,50 +18,47 @@ class Work:
 
     paired: int  # taps of two pixels that are made together, of both
     single: int  # of others
-    runs: int  # of taps without a branch between them, of a pixel
     pixels: int  # of a block, before pooling
     outputs: int
 
-    def cycles(self, paired: float, single: float, run: float, pixel: float, output: float) -> int:
+    def cycles(self, costs: Costs) -> int:
         """With what each of these takes."""
-        each = (paired, single, run, pixel, output)
-        counts = (self.paired, self.single, self.runs, self.pixels, self.outputs)
-        return round(sum(cost * count for cost, count in zip(each, counts, strict=True)))
+        counts = (self.paired, self.single, self.pixels, self.outputs)
+        return round(sum(cost * count for cost, count in zip(costs, counts, strict=True)))
 
 
 def convolution_work(op: Conv, site: Site) -> Work:
     """Of a convolution that is not depthwise."""
-    window, (_, width) = op.window, hw(site.x.shape)
-    rows, columns = hw(site.y.shape)
-    first, each = window.pads[1], op.pool.kernel[1] if op.pool else 1
-    step = op.pool.stride[1] if op.pool else 1
-    inside = [
-        0 <= x * window.stride[1] - first <= width - window.extent[1]
-        for column in range(columns)
-        for x in range(column * step, column * step + each)
-    ]
+    inside, each = _inside(op, site, 1), op.pool.kernel[1] if op.pool else 1
     paired = at = 0
     while at + 1 < len(inside):
         together = inside[at] and inside[at + 1] and (each == 1 or at % each + 1 < each)
         paired, at = paired + 2 * together, at + 1 + together
-    blocks = -(-site.y.shape[-1] // CHANNELS) * site.x.shape[0]
-    lines = rows * (op.pool.kernel[0] if op.pool else 1) * blocks
-    taps = prod(window.kernel) * site.x.shape[-1]
-    runs = window.kernel[0] * (window.kernel[1] if window.dilation[1] > 1 else 1)
-    count = len(inside)
-    return Work(lines * paired * taps, lines * (count - paired) * taps, lines * count * runs, lines * count, site.y.size)
+    lines = len(_inside(op, site, 0)) * -(-site.y.shape[-1] // CHANNELS) * site.x.shape[0]
+    taps, count = prod(op.window.kernel) * site.x.shape[-1], len(inside)
+    return Work(lines * paired * taps, lines * (count - paired) * taps, lines * count, site.y.size)
 
 
 def depthwise_work(op: Conv, site: Site) -> Work:
-    """Of a depthwise convolution."""
-    rows, columns = hw(site.y.shape)
-    pixels = site.x.shape[0] * rows * columns * (prod(op.pool.kernel) if op.pool else 1)
-    pixels *= site.y.shape[-1] // CHANNELS
-    taps = pixels * prod(op.window.kernel)
-    return Work(0, taps, pixels * op.window.kernel[0], pixels, site.y.size)
+    """Of a depthwise convolution: `paired` are taps of pixels without padding."""
+    rows, columns = _inside(op, site, 0), _inside(op, site, 1)
+    blocks = site.x.shape[0] * site.y.shape[-1] // CHANNELS
+    pixels, inner = len(rows) * len(columns) * blocks, sum(rows) * sum(columns) * blocks
+    taps = prod(op.window.kernel)
+    return Work(inner * taps, (pixels - inner) * taps, pixels, site.y.size)
+
+
+def _inside(op: Conv, site: Site, axis: int) -> list[bool]:
+    """For every index before pooling that is needed: its window sees no padding."""
+    window, pool = op.window, op.pool or Window((1, 1))
+    last = hw(site.x.shape)[axis] - window.extent[axis]
+    indices = [
+        i * pool.stride[axis] + k for i in range(hw(site.y.shape)[axis]) for k in range(pool.kernel[axis])
+    ]
+    return [0 <= i * window.stride[axis] - window.pads[axis] <= last for i in indices]
 
 
 def gemm_work(op: Gemm, site: Site) -> Work:
     """Of a fully connected layer."""
     rows, blocks = prod(site.x.shape[:-1]), -(-site.y.shape[-1] // CHANNELS)
-    return Work(0, rows * blocks * site.x.shape[-1], rows * blocks, rows * blocks, site.y.size)
+    return Work(0, rows * blocks * site.x.shape[-1], rows * blocks, site.y.size)

@@ -163,7 +163,8 @@ class Layout:
     @cached_property
     def directions(self) -> tuple[tuple[bool, ...], ...]:
         """Per cut, which directions are possible."""
-        return tuple((False, True) if self.turn and self._turns(c) else (False,) for c in self.cuts)
+        found = ((False, True) if self.turn and self._turns(c) else (False,) for c in self.cuts)
+        return tuple(found) or ((False,),)
 
     def _turns(self, cut: Cut) -> bool:
         members = self.network.stages[cut.start : cut.stop]
@@ -178,7 +179,7 @@ class Layout:
         found: dict[Key, tuple[int, int, int]] = {}
         for name, made in self.lives.made.items():
             span = self._cuts_of(made, self.lives.last[name])
-            if span and not (span[0] == span[1] and self._inner(name, self.cuts[span[0]])):
+            if span and not (span[0] == span[1] and any(self._inner(name, c) for c in self.cuts)):
                 found[Key("tensor", name)] = (extents[name].bytes, *span)
         for q, cut in enumerate(self.cuts):
             for k in range(cut.start, cut.stop):
@@ -209,6 +210,8 @@ class Layout:
 
     def _cuts_of(self, made: int, last: int) -> tuple[int, int] | None:
         """The first and last cut in which a tensor lives; None: none of these."""
+        if not self.cuts:  # a network that only renames its inputs
+            return 0, 0
         alive = [q for q, c in enumerate(self.cuts) if made < c.stop and last >= c.start]
         return (alive[0], alive[-1]) if alive else None
 
@@ -233,7 +236,7 @@ class Layout:
         if first > last:
             return None
         rules: list[Rule] = [(-size_b, size_a)] * 2
-        if first == last:
+        if first == last and self.cuts:
             for backward in self.directions[first]:
                 rules[backward] = self._rule(first, backward, keys[a], keys[b])
             if len(self.directions[first]) == 1:
