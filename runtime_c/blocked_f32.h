@@ -1,8 +1,8 @@
 /* Sums of float32 products for cores with an FPU: four output channels of up to two pixels at once, so that
  * activations and weights are loaded once for several products.
  *
- * Weights are `oc/4 taps 4`, channels filled up with zeros. Every sum adds its products in the plain kernels' order,
- * which makes the results the same to the bit.
+ * Weights are `oc/4 taps 4`, channels filled up with zeros. Every sum adds its products in the order of the
+ * plain kernels, which makes the results the same to the bit.
  */
 #ifndef PINGPONNX_BLOCKED_F32_H
 #define PINGPONNX_BLOCKED_F32_H

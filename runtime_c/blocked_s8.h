@@ -49,7 +49,7 @@
 #define BLOCKED_LOOP(taps, from, to)                                                                         \
     do {                                                                                                     \
         int32_t s, t, u, v, x;                                                                               \
-        __asm("1:\n\t" taps "cmp %[in], %[end]\n\tbne 1b\n\t"                                               \
+        __asm("1:\n\t" taps "cmp %[in], %[end]\n\tbne 1b\n\t"                                                \
               : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [in] "+r"(in), [w] "+r"(w),              \
                 [s] "=&r"(s), [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v), [x] "=&r"(x)                         \
               : [end] "r"(in + (to) - (from))                                                                \
@@ -59,7 +59,7 @@
 
 /* sums[c] += in[k] * w[k][c] of `count` taps. */
 static BLOCKED_INLINE void blocked_s8_run(int32_t sums[BLOCKED_CHANNELS], const int8_t *in, const int8_t *w,
-                                  int32_t count) {
+                                          int32_t count) {
     int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
 #if defined(BLOCKED_LOOP)
     const int32_t rest = count % 4;
@@ -130,7 +130,7 @@ static BLOCKED_INLINE void blocked_s8_pair(int32_t sums[2 * BLOCKED_CHANNELS], c
 
 /* sums[c] += x * w[k][c] of `count` taps: of padding, where x is the zero point. */
 static BLOCKED_INLINE void blocked_s8_padding(int32_t sums[BLOCKED_CHANNELS], int32_t x, const int8_t *w,
-                                      int32_t count) {
+                                              int32_t count) {
     int32_t a = 0, b = 0, c = 0, d = 0;
     for (int32_t k = 0; k < count; ++k, w += BLOCKED_CHANNELS) {
         a += w[0];

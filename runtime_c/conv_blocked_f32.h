@@ -14,8 +14,7 @@ static BLOCKED_INLINE void conv_blocked_f32_pixels(const conv_params_f32 *p, con
                                                    int32_t x, int32_t pixels, int32_t step, const float *w,
                                                    const float *bias, float sums[2 * BLOCKED_CHANNELS]) {
     const int32_t taps = p->dilation_w == 1 ? p->kernel_w : 1; /* that lie side by side in a row */
-    float s[2 * BLOCKED_CHANNELS] = {bias[0], bias[1], bias[2], bias[3],
-                                     bias[0], bias[1], bias[2], bias[3]};
+    float s[2 * BLOCKED_CHANNELS] = {bias[0], bias[1], bias[2], bias[3], bias[0], bias[1], bias[2], bias[3]};
     for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
         const float *row = rows[ky * p->dilation_h];
         for (int32_t kx = 0; kx < p->kernel_w; kx += taps, w += taps * p->in_c * BLOCKED_CHANNELS) {
@@ -37,7 +36,8 @@ static BLOCKED_INLINE void conv_blocked_f32_pixels(const conv_params_f32 *p, con
     memcpy(sums, s, sizeof s);
 }
 
-/* Sums of the unpooled column `x` and where possible of x + `apart`, if there is `more` than one; how many. */
+/* Sums of the unpooled column `x` and where possible of x + `apart`, if there is `more` than one; how many.
+ */
 static BLOCKED_INLINE int32_t conv_blocked_f32_sums(const conv_params_f32 *p, const float *const *rows,
                                                     int32_t x, int32_t apart, int32_t more, const float *w,
                                                     const float *bias, float sums[2 * BLOCKED_CHANNELS]) {
@@ -51,7 +51,8 @@ static BLOCKED_INLINE int32_t conv_blocked_f32_sums(const conv_params_f32 *p, co
     return 1;
 }
 
-/* The maxima of `lines` rows of the pooling window `x`, or without pooling columns of two; how many outputs. */
+/* The maxima of `lines` rows of the pooling window `x`, or without pooling columns of two; how many outputs.
+ */
 static BLOCKED_INLINE int32_t conv_blocked_f32_best(const conv_params_f32 *p, const float *const *rows,
                                                     int32_t lines, int32_t x, const float *w,
                                                     const float *bias, float best[2 * BLOCKED_CHANNELS]) {

@@ -12,7 +12,8 @@ static inline int32_t conv_blocked_s8_taps(const conv_params_s8 *p) {
     return p->dilation_w == 1 ? p->kernel_w : 1;
 }
 
-/* Sums of one pixel whose first tap is column `x` of rows[0]; columns and rows outside of the map are padding. */
+/* Sums of one pixel whose first tap is column `x` of rows[0]; columns and rows outside of the map are
+ * padding. */
 static BLOCKED_INLINE void conv_blocked_s8_pixel(const conv_params_s8 *p, const int8_t *const *rows,
                                                  int32_t x, const int8_t *w, const int32_t *bias,
                                                  int32_t sums[BLOCKED_CHANNELS]) {
@@ -60,11 +61,11 @@ static BLOCKED_INLINE void conv_blocked_s8_inner(const conv_params_s8 *p, const 
     }
 }
 
-/* Sums of the unpooled column `x` and where possible of x + `apart`, if there is `more` than one; how many. */
+/* Sums of the unpooled column `x` and where possible of x + `apart`, if there is `more` than one; how many.
+ */
 static BLOCKED_INLINE int32_t conv_blocked_s8_sums(const conv_params_s8 *p, const int8_t *const *rows,
                                                    int32_t x, int32_t apart, int32_t more, const int8_t *w,
-                                                   const int32_t *bias,
-                                                   int32_t sums[2 * BLOCKED_CHANNELS]) {
+                                                   const int32_t *bias, int32_t sums[2 * BLOCKED_CHANNELS]) {
     const int32_t first = x * p->stride_w - p->pad_left, step = apart * p->stride_w;
     const int32_t room = p->in_w - 1 - (p->kernel_w - 1) * p->dilation_w - first;
     if (first < 0 || room < 0) {
@@ -79,11 +80,11 @@ static BLOCKED_INLINE int32_t conv_blocked_s8_sums(const conv_params_s8 *p, cons
     return 1;
 }
 
-/* The maxima of `lines` rows of the pooling window `x`, or without pooling columns of two; how many outputs. */
+/* The maxima of `lines` rows of the pooling window `x`, or without pooling columns of two; how many outputs.
+ */
 static BLOCKED_INLINE int32_t conv_blocked_s8_best(const conv_params_s8 *p, const int8_t *const *rows,
                                                    int32_t lines, int32_t x, const int8_t *w,
-                                                   const int32_t *bias,
-                                                   int32_t best[2 * BLOCKED_CHANNELS]) {
+                                                   const int32_t *bias, int32_t best[2 * BLOCKED_CHANNELS]) {
     int32_t sums[2 * BLOCKED_CHANNELS], outputs = 1;
     for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
         best[i] = INT32_MIN;
@@ -99,7 +100,8 @@ static BLOCKED_INLINE int32_t conv_blocked_s8_best(const conv_params_s8 *p, cons
             continue;
         }
         for (int32_t px = 0, done; px < p->pool_w; px += done) {
-            done = conv_blocked_s8_sums(p, at, x * p->pool_stride_w + px, 1, px + 1 < p->pool_w, w, bias, sums);
+            done =
+                conv_blocked_s8_sums(p, at, x * p->pool_stride_w + px, 1, px + 1 < p->pool_w, w, bias, sums);
             for (int32_t i = 0; i < done * BLOCKED_CHANNELS; ++i) {
                 best[i % BLOCKED_CHANNELS] = max_s32(best[i % BLOCKED_CHANNELS], sums[i]);
             }
@@ -115,8 +117,8 @@ static BLOCKED_INLINE void conv_blocked_s8_lines(const conv_params_s8 *p, const 
                                                  int32_t lines, const int8_t *weights, const int32_t *bias,
                                                  const int32_t *multiplier, const int8_t *shift,
                                                  int32_t first, int8_t *output) {
-    const blocked_s8_scaling scaling = {multiplier, shift,  p->channel_step, p->output_zero_point,
-                                        p->low,     p->high};
+    const blocked_s8_scaling scaling = {multiplier,           shift,  p->channel_step,
+                                        p->output_zero_point, p->low, p->high};
     const int32_t depth = p->kernel_h * p->kernel_w * p->in_c * BLOCKED_CHANNELS;
     for (int32_t oc = 0; oc < p->out_c; oc += BLOCKED_CHANNELS, weights += depth, bias += BLOCKED_CHANNELS) {
         const int32_t channels = min_s32(BLOCKED_CHANNELS, p->out_c - oc);

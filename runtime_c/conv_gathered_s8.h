@@ -1,6 +1,6 @@
 /* int8 convolution by rows for windows with few values in a row, as of a first layer: they are gathered, zero
- * points for padding, then used for all channels, four at once; see blocked_s8.h. Any geometry without groups, with
- * a fused clamp and max-pool.
+ * points for padding, then used for all channels, four at once; see blocked_s8.h. Any geometry without
+ * groups, with a fused clamp and max-pool.
  */
 #ifndef PINGPONNX_CONV_GATHERED_S8_H
 #define PINGPONNX_CONV_GATHERED_S8_H
@@ -34,12 +34,13 @@ static BLOCKED_INLINE void conv_gathered_s8_sums(const conv_params_s8 *p, const 
     for (int32_t n = 0; n < count; n += 2, window += 2 * depth) {
         int32_t s[2 * BLOCKED_CHANNELS] = {bias[0], bias[1], bias[2], bias[3],
                                            bias[0], bias[1], bias[2], bias[3]};
-        if (n + 1 < count) {
+        const int32_t two = n + 1 < count;
+        if (two) {
             blocked_s8_pair(s, window, depth, w, depth);
         } else {
             blocked_s8_run(s, window, w, depth);
         }
-        for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
+        for (int32_t i = 0; i < (two ? 2 : 1) * BLOCKED_CHANNELS; ++i) {
             best[i] = max_s32(best[i], s[i]);
         }
     }
@@ -53,8 +54,8 @@ static BLOCKED_INLINE void conv_gathered_s8_lines(const conv_params_s8 *p, const
                                                   int32_t lines, const int8_t *weights, const int32_t *bias,
                                                   const int32_t *multiplier, const int8_t *shift,
                                                   void *windows, int32_t first, int8_t *output) {
-    const blocked_s8_scaling scaling = {multiplier, shift,  p->channel_step, p->output_zero_point,
-                                        p->low,     p->high};
+    const blocked_s8_scaling scaling = {multiplier,           shift,  p->channel_step,
+                                        p->output_zero_point, p->low, p->high};
     const int32_t depth = p->kernel_h * p->kernel_w * p->in_c;
     const int32_t together = p->pool_h * p->pool_w > 1 ? 1 : 2; /* outputs */
     for (int32_t x = 0; x < p->out_w; x += together, output += together * p->out_c) {

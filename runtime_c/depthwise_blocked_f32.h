@@ -7,7 +7,8 @@
 #include "blocked_f32.h"
 #include "conv_params.h"
 
-/* Sums of four channels of the pixel whose first tap is column `x`, the channels' first value at rows[][0]. */
+/* Sums of four channels of the pixel whose first tap is column `x`, the channels' first value at rows[][0].
+ */
 static BLOCKED_INLINE void depthwise_blocked_f32_sums(const conv_params_f32 *p, const float *const *rows,
                                                       int32_t x, int32_t channel, const float *w,
                                                       const float *bias, float sums[BLOCKED_CHANNELS]) {

@@ -61,7 +61,8 @@ static inline int32_t depthwise_blocked_s8_taps(const conv_params_s8 *p, int32_t
     return min_s32(max_s32(reach, 0), p->kernel_w);
 }
 
-/* Sums of four channels of the pixel whose first tap is at `start` in a row; taps [from, to) are in the map. */
+/* Sums of four channels of the pixel whose first tap is at `start` in a row; taps [from, to) are in the map.
+ */
 static BLOCKED_INLINE void depthwise_blocked_s8_sums(const conv_params_s8 *p, const int8_t *const *rows,
                                                      ptrdiff_t start, int32_t from, int32_t to,
                                                      const int8_t *w, const int32_t *bias,
@@ -104,8 +105,8 @@ static BLOCKED_INLINE void depthwise_blocked_s8_lines(const conv_params_s8 *p, c
                                                       int32_t lines, const int8_t *weights,
                                                       const int32_t *bias, const int32_t *multiplier,
                                                       const int8_t *shift, int32_t first, int8_t *output) {
-    const blocked_s8_scaling scaling = {multiplier, shift,  p->channel_step, p->output_zero_point,
-                                        p->low,     p->high};
+    const blocked_s8_scaling scaling = {multiplier,           shift,  p->channel_step,
+                                        p->output_zero_point, p->low, p->high};
     const int32_t depth = p->kernel_h * p->kernel_w;
     for (int32_t x = 0; x < p->out_w; ++x) {
         for (int32_t oc = 0; oc < p->out_c; oc += BLOCKED_CHANNELS, output += BLOCKED_CHANNELS) {

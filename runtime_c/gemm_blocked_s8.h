@@ -7,8 +7,7 @@
 
 static inline blocked_s8_scaling gemm_blocked_s8_scaling(const gemm_params_s8 *p, const int32_t *multiplier,
                                                          const int8_t *shift) {
-    return (blocked_s8_scaling){multiplier, shift,  p->channel_step, p->output_zero_point,
-                                p->low,     p->high};
+    return (blocked_s8_scaling){multiplier, shift, p->channel_step, p->output_zero_point, p->low, p->high};
 }
 
 KERNEL void gemm_blocked_s8(const gemm_params_s8 *p, const int8_t *input, const int8_t *weights,

@@ -47,8 +47,8 @@ static inline int8_t mean_map_value(const avg_pool_params_s8 *p, int32_t sum, co
 /* One input row: sums up, and after the last row makes the output. */
 KERNEL void mean_map_s8_part(const avg_pool_params_s8 *p, const int8_t *row, int32_t first, int32_t last,
                              const int32_t *multiplier, const int8_t *shift, int32_t *sums, int8_t *output) {
-    int32_t c = 0;
-    for (; c + 4 <= p->in_c; c += 4) {
+    const int32_t quads = p->in_c / 4 * 4;
+    for (int32_t c = 0; c < quads; c += 4) {
         mean_map_quad q = {{0, 0, 0, 0}};
         if (!first) {
             memcpy(q.sums, sums + c, sizeof q.sums);
@@ -56,10 +56,10 @@ KERNEL void mean_map_s8_part(const avg_pool_params_s8 *p, const int8_t *row, int
         q = mean_map_add(q, row + c, p->in_w, p->in_c);
         memcpy(sums + c, q.sums, sizeof q.sums);
     }
-    for (; c < p->in_c; ++c) {
+    for (int32_t c = quads; c < p->in_c; ++c) {
         sums[c] = (first ? 0 : sums[c]) + mean_map_one(row + c, p->in_w, p->in_c);
     }
-    for (c = 0; last && c < p->in_c; ++c) {
+    for (int32_t c = 0; last && c < p->in_c; ++c) {
         output[c] = mean_map_value(p, sums[c], multiplier, shift);
     }
 }

@@ -1,4 +1,4 @@
-"""Blocks of four channels, on cores without the DSP extension: as plain C, and their assembly on M0 and M3."""
+"""Blocks of four channels, on cores without the DSP extension: plain C, and assembly on M0 and M3."""
 
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from pingponnx.ops.gemm import Gemm
 from pingponnx.ops.window import Window
 from pingponnx.targets import get_target
 
-CONV, DEPTHWISE, GEMM = "conv_blocked_s8.h", "depthwise_blocked_s8.h", "gemm_blocked_s8.h"
+CONV, GATHERED = "conv_blocked_s8.h", "conv_gathered_s8.h"
+DEPTHWISE, GEMM = "depthwise_blocked_s8.h", "gemm_blocked_s8.h"
 CORES = ("cortex-m0", "cortex-m3")
 SAME = (1, 1, 1, 1)
 
@@ -66,7 +67,11 @@ def _gemms() -> list[Layer]:
     ]
 
 
-LAYERS = {CONV: _convolutions, DEPTHWISE: _depthwise, GEMM: _gemms}
+def _short() -> list[Layer]:
+    return [one for one in _convolutions() if one.offers(GATHERED, "cortex-m3")]
+
+
+LAYERS = {CONV: _convolutions, GATHERED: _short, DEPTHWISE: _depthwise, GEMM: _gemms}
 
 
 def _with_extremes(header: str) -> list[Layer]:

@@ -61,7 +61,7 @@ def _offered(op: Operator, site: Site, core: str = "cortex-m4") -> list[Call]:
 
 
 def _runs() -> tuple[list[Run], list[int]]:
-    """Of every layer the plain kernel, and all forms of the others; for each run the number of the plain one."""
+    """Of every layer the plain kernel, and all forms of the others; for each run the plain one's number."""
     runs: list[Run] = []
     plain: list[int] = []
     for op, site, x in _sites():

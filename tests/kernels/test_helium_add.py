@@ -1,4 +1,4 @@
-"""Additions with Helium: plain C on the host, the instructions on the M55 board, both against the reference."""
+"""Additions with Helium: on the host they are add_fast_s8, on the M55 board vectors; both the reference."""
 
 from pathlib import Path
 
@@ -25,7 +25,8 @@ def _offer(case: Case) -> Call:
 @pytest.mark.parametrize("rounding", list(Rounding))
 @pytest.mark.parametrize("board", [False, pytest.param(True, marks=pytest.mark.qemu)])
 def test_additions(board: bool, rounding: Rounding, tmp_path: Path) -> None:
-    cases = [c.with_rounding(rounding) for c in clamped(additions())]
+    some_cases = [*additions()[::2], *clamped(additions()[:1])] if board else additions()[:1]
+    cases = [c.with_rounding(rounding) for c in some_cases]
     runs, expected = [], []
     for case in cases:
         call = _offer(case)

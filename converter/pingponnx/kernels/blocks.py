@@ -1,4 +1,4 @@
-"""What kernels that make four output channels at once share: their weights, and the plain kernels' calls with these."""
+"""What kernels that make four output channels at once share: their weights, and how they are called."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -88,11 +88,14 @@ def _simple(linear: Linear, rounding: Rounding) -> bool:
 
 
 def _unroll(quads: int) -> int:
-    """How many quads run in a row, so that branches and zeros to fill up the last round take least."""
-    return min(
-        range(1, min(quads, _LONGEST) + 1),
-        key=lambda n: (-(-quads // n) * (n * _QUAD_CYCLES + (_ROUND_CYCLES if n < quads else 0)), n),
-    )
+    """How many quads run in a row: rounds, and zeros that fill up the last one, shall take least."""
+
+    def cost(count: int) -> int:
+        rounds = -(-quads // count)
+        zeros = rounds * count - quads
+        return rounds * (count * _QUAD_CYCLES + _ROUND_CYCLES) + zeros * _QUAD_CYCLES
+
+    return min(range(1, min(quads, _LONGEST) + 1), key=cost)
 
 
 def _halves(weights: Array, depth: int) -> Array:

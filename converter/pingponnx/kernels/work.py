@@ -6,7 +6,6 @@ from math import prod
 from pingponnx.kernels.blocks import CHANNELS
 from pingponnx.ops import Site
 from pingponnx.ops.conv import Conv
-from pingponnx.ops.gemm import Gemm
 from pingponnx.ops.window import Window, hw
 
 Costs = tuple[float, float, float, float]  # in the order of Work's fields
@@ -58,7 +57,7 @@ def _inside(op: Conv, site: Site, axis: int) -> list[bool]:
     return [0 <= i * window.stride[axis] - window.pads[axis] <= last for i in indices]
 
 
-def gemm_work(op: Gemm, site: Site) -> Work:
+def gemm_work(site: Site) -> Work:
     """Of a fully connected layer."""
     rows, blocks = prod(site.x.shape[:-1]), -(-site.y.shape[-1] // CHANNELS)
     return Work(0, rows * blocks * site.x.shape[-1], rows * blocks, site.y.size)
