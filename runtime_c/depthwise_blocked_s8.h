@@ -107,19 +107,24 @@ static BLOCKED_INLINE void depthwise_blocked_s8_lines(const conv_params_s8 *p, c
                                                       const int8_t *shift, int32_t first, int8_t *output) {
     const blocked_s8_scaling scaling = {multiplier,           shift,  p->channel_step,
                                         p->output_zero_point, p->low, p->high};
-    const int32_t depth = p->kernel_h * p->kernel_w;
+    const int32_t depth = p->kernel_h * p->kernel_w * BLOCKED_CHANNELS;
     for (int32_t x = 0; x < p->out_w; ++x) {
-        for (int32_t oc = 0; oc < p->out_c; oc += BLOCKED_CHANNELS, output += BLOCKED_CHANNELS) {
+        int32_t column = x * p->pool_stride_w * p->stride_w - p->pad_left;
+        int32_t from = depthwise_blocked_s8_taps(p, -column);
+        int32_t to = max_s32(from, depthwise_blocked_s8_taps(p, p->in_w - column));
+        const int8_t *w = weights;
+        for (int32_t oc = 0; oc < p->out_c; oc += BLOCKED_CHANNELS, output += BLOCKED_CHANNELS, w += depth) {
             int32_t best[BLOCKED_CHANNELS] = {INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN};
             for (int32_t py = 0; py < lines; ++py) {
                 for (int32_t px = 0; px < p->pool_w; ++px) {
-                    const int32_t column = (x * p->pool_stride_w + px) * p->stride_w - p->pad_left;
-                    const int32_t from = depthwise_blocked_s8_taps(p, -column);
-                    const int32_t to = max_s32(from, depthwise_blocked_s8_taps(p, p->in_w - column));
-                    const ptrdiff_t start = (ptrdiff_t)column * p->in_c + oc;
+                    if (p->pool_w > 1) {
+                        column = (x * p->pool_stride_w + px) * p->stride_w - p->pad_left;
+                        from = depthwise_blocked_s8_taps(p, -column);
+                        to = max_s32(from, depthwise_blocked_s8_taps(p, p->in_w - column));
+                    }
                     int32_t sums[BLOCKED_CHANNELS];
-                    depthwise_blocked_s8_sums(p, rows + py * p->stride_h, start, from, to,
-                                              weights + (ptrdiff_t)oc * depth, bias + oc, sums);
+                    depthwise_blocked_s8_sums(p, rows + py * p->stride_h, (ptrdiff_t)column * p->in_c + oc,
+                                              from, to, w, bias + oc, sums);
                     for (int32_t c = 0; c < BLOCKED_CHANNELS; ++c) {
                         best[c] = max_s32(best[c], sums[c]);
                     }
@@ -133,10 +138,17 @@ static BLOCKED_INLINE void depthwise_blocked_s8_lines(const conv_params_s8 *p, c
     }
 }
 
-/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
-KERNEL void depthwise_blocked_s8_row(const conv_params_s8 *p, const int8_t *const *rows,
-                                     const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
-                                     const int8_t *shift, int8_t *output) {
+/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding); a copy for every layer, as a shared one
+ * takes half as long again.
+ */
+#if defined(PINGPONNX_SHARED_KERNELS)
+KERNEL
+#else
+static BLOCKED_INLINE
+#endif
+void depthwise_blocked_s8_row(const conv_params_s8 *p, const int8_t *const *rows, const int8_t *weights,
+                              const int32_t *bias, const int32_t *multiplier, const int8_t *shift,
+                              int8_t *output) {
     depthwise_blocked_s8_lines(p, rows, p->pool_h, weights, bias, multiplier, shift, 1, output);
 }
 

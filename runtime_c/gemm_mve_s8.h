@@ -23,13 +23,13 @@ MVE_KERNEL void gemm_mve_s8_part(const gemm_params_s8 *p, const int8_t *input, i
                                  int32_t *sums, int8_t *output) {
     const int8_t *w = weights + (ptrdiff_t)part * count;
     for (int32_t o = 0; o < p->out_n; o += 4, w += 4 * (ptrdiff_t)p->in_n, constants += MVE_CONSTANTS) {
-        mve_s32 sum = mve_s8_dot(w, p->in_n, count, input, first ? constants : NULL);
-        if (!first) {
-            sum = mve_s8_add(mve_s8_get(sums + o), sum);
+        if (first) {
+            sums[o] = constants[0], sums[o + 1] = constants[2];
+            sums[o + 2] = constants[1], sums[o + 3] = constants[3];
         }
-        if (!last) {
-            mve_s8_put(sums + o, sum);
-        } else {
+        const mve_s32 sum = mve_s8_add(mve_s8_dot(w, p->in_n, count, input, NULL), mve_s8_get(sums + o));
+        mve_s8_put(sums + o, sum);
+        if (last) {
             const mve_s32 y = mve_s8_requantize(sum, constants, p->output_zero_point, p->low, p->high);
             mve_s8_store(output + o, y, p->out_n % 4 == 0 ? 4 : p->out_n - o);
         }

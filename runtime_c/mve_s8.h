@@ -161,13 +161,21 @@ MVE_INLINE mve_s32 mve_s8_add(mve_s32 a, mve_s32 b) {
 }
 
 MVE_INLINE mve_s32 mve_s8_get(const int32_t *from) {
+#if defined(PINGPONNX_MVE)
+    return vldrwq_s32(from);
+#else
     mve_s32 values;
     memcpy(&values, from, sizeof values);
     return values;
+#endif
 }
 
 MVE_INLINE void mve_s8_put(int32_t *to, mve_s32 values) {
+#if defined(PINGPONNX_MVE)
+    vstrwq_s32(to, values);
+#else
     memcpy(to, &values, sizeof values);
+#endif
 }
 
 #if defined(PINGPONNX_MVE)

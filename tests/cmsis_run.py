@@ -11,9 +11,9 @@ import numpy as np
 from cmsis_sites import feeds
 from pingponnx import cmsis
 from pingponnx.build import Firmware, build
-from pingponnx.entry import Entry
 from pingponnx.calls import Call
 from pingponnx.emit import Settings, emit
+from pingponnx.entry import Entry
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Graph
 from pingponnx.ops import CmsisNN, Operator, site_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pingponnx.calls import ALL_ROWS, Call, Rows, RowWindow
+from pingponnx.calls import ALL_ROWS, Call, Rows, RowValues, RowWindow
 from pingponnx.ir import DType, Graph, Node, Port, Tensor
 from pingponnx.ops.binary import Add
 from pingponnx.ops.reshape import Reshape
@@ -236,8 +236,8 @@ def reduction() -> Case:
         ("alias", "t", "flat"),
         ("gemm", "flat", "y"),
     )
-    gemm = by_rows({0: RowWindow()}, units=ALL_ROWS, accumulator=16)
-    calls = (by_rows({0: RowWindow()}), None, gemm)
+    sums = Rows("f", "f.h", (RowValues(),), {0: RowWindow()}, units=ALL_ROWS, accumulator=16)
+    calls = (by_rows({0: RowWindow()}), None, Call("", "", (), rows=sums))
     segments = (streamed("ac ac ac ac"),)
     rings = {"t": Ring(32, 1, 4)}
     places = {"x": 0, "y": 0}  # x is dead when y is written, at the very end

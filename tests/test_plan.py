@@ -36,7 +36,7 @@ LADDER = ("ping_pong", "exact", "in_place", "overlap", "streamed")
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_papers_numbers(model: str, examples: Path) -> None:
-    memory = converted(examples / f"{model}.onnx").plan
+    memory = converted(examples / f"{model}.onnx", goal=Goal.RAM).plan  # the paper does not count scratch
     assert {name: memory.strategies[name] for name in MODELS[model]} == MODELS[model]
     ours = [memory.strategies[name] or 0 for name in LADDER]
     assert ours == sorted(ours, reverse=True) and ours[0] > ours[-1] > 0
@@ -187,7 +187,8 @@ def test_blocks_that_are_needed_together_may_not_lie_together(model: str, exampl
     conversion = converted(examples / f"{model}.onnx", goal=Goal.CYCLES)
     _verify(conversion)
     tried = 0
-    for a, b in itertools.permutations(conversion.plan.blocks, 2):
+    tensors = [block for block in conversion.plan.blocks if block.kind == "tensor"]
+    for a, b in itertools.permutations(tensors, 2):
         if a.first > b.last or b.first > a.last or (b.first >= a.first and _may_share(conversion, a, b)):
             continue
         if a.first > b.first and _may_share(conversion, b, a):

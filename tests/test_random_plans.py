@@ -112,6 +112,40 @@ def test_so_does_the_c_of_any_right_plan(models: Models, seed: int) -> None:
     _prove(models, make)
 
 
+def _padded() -> onnx.ModelProto:
+    """Rows of padding come before the first row that is fed."""
+    net = Network(2, 7, 4)
+    x = net.add("Sigmoid", net.add("Pad", "x", np.array([0, 0, 2, 0, 0, 0, 1, 0])))
+    return net.model({"x": net.shape}, x)
+
+
+def _unread() -> onnx.ModelProto:
+    """Nobody reads the last rows of the input and of the first layer."""
+    net = Network(3, 10, 2)
+    x = net.add("Conv", "x", net.normal(3, 3, 2, 1), kernel_shape=[2, 1], strides=[2, 1])
+    x = net.add("MaxPool", x, kernel_shape=[1, 1], strides=[3, 1])
+    return net.model({"x": net.shape}, net.add("LeakyRelu", x))
+
+
+def _recut() -> onnx.ModelProto:
+    """A single channel: element-wise layers see one long row, the mean after them many."""
+    net = Network(2, 8, 3)
+    x = net.add("LeakyRelu", net.layer("x", 1, (3, 3), activation=""))
+    net.channels[x] = 1
+    return net.classifier(x, 3)
+
+
+def test_what_was_wrong_once() -> None:
+    def make(number: int, graph: Graph) -> list[Conversion]:
+        return [
+            forced(replace(graph, name=f"net{number}_{mode.value}_{seed}"), mode, seed)
+            for mode in InputMode
+            for seed in range(2)
+        ]
+
+    _prove([(_padded(), FLOAT), (_unread(), FLOAT), (_recut(), FLOAT), (_recut(), INTEGER)], make)
+
+
 # -- sabotage -----------------------------------------------------------------------------------------
 
 

@@ -220,6 +220,7 @@ BY_ROWS: list[tuple[str, Edit, str]] = [
     ("fed", run(">>a ^>a ^>a ^>a ^>a a"), "tensor 'x' is overwritten before"),
     ("fed", run("^>>a ^>a ^>a ^>a ^>a a"), "row 0 of 'x' is kept before the caller"),
     ("fed", run(">^>a ^>a ^>a ^>a ^>a a", backward=True), "no row of 'x' can be fed"),
+    ("reduction", rows(2, arguments=()), "node 'gemm' reads 'flat', whose rows are not those of 't'"),
     ("fed_as_alias", node(1, inputs=("x",)), "node 'conv' reads 'x', whose rows are not those of 'x'"),
     ("fed_as_alias", ring("x", 12, 2, 24, spare=60), "the ring of 'x' does not hold rows of 24"),
     ("fed_whole", bare(segments=(streamed(">>>>>"), Segment((0,)))), "only 5 of 6 rows of 'x'"),

@@ -172,6 +172,11 @@ class Rows:
     elementwise: bool = False
     forward_only: bool = False  # sums of floats depend on their order
 
+    @property
+    def any_rows(self) -> bool:
+        """True for a reduction that is told how many values a row has: its input may be cut otherwise."""
+        return self.units == ALL_ROWS and any(isinstance(a, RowValues) for a in self.arguments)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -206,7 +211,7 @@ class Call:
         rows, overlap = self.rows, tuple(sorted(self.overlap.items()))
         by_rows = rows and replace(rows, function="", header="", arguments=(), windows={})
         windows = tuple(rows.windows.items()) if rows else ()
-        return bool(self.function), self.scratch, overlap, windows, repr(by_rows)
+        return bool(self.function), self.scratch, overlap, windows, repr(by_rows), rows and rows.any_rows
 
     @property
     def constants(self) -> int:

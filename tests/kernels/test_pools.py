@@ -25,7 +25,7 @@ def _codes(seed: int, *shape: int) -> Array:
     return np.where(rng.random(shape) < 0.2, rng.choice([-128, 127], shape), codes).astype(np.int8)
 
 
-def _pools() -> list[Case]:
+def pools() -> list[Case]:
     def pool(op: str, seed: int, shape: tuple[int, ...], to: Quantization = IN, **how: list[int]) -> Case:
         return make_case(op, _codes(seed, *shape), opset=19, quantized=(IN, to), **how)
 
@@ -87,7 +87,7 @@ def _check(cases: list[Case], rounding: Rounding, folder: Path, *, board: bool) 
 @each_rounding
 @pytest.mark.parametrize("board", [False, pytest.param(True, marks=pytest.mark.qemu)])
 def test_pools(board: bool, rounding: Rounding, tmp_path: Path) -> None:
-    names = _check(clamped(_pools()), rounding, tmp_path, board=board)
+    names = _check(clamped(pools()), rounding, tmp_path, board=board)
     assert names == {"max_pool_quads_s8", "mean_map_s8"}
 
 

@@ -50,7 +50,8 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
     work = convolution_work(op, site) if op.group == 1 else depthwise_work(op, site)
     run, costs = op.window.kernel[1] * site.x.shape[-1], _costs(target)
     for plain in op.kernels(site) if tables else ():
-        yield instead(plain, name, tables, work.cycles(costs[name]))
+        # never more than the plain kernel's, whose rough estimate is too low for depthwise layers here
+        yield instead(plain, name, tables, min(work.cycles(costs[name]), plain.cycles - 1))
         if op.group == 1 and op.window.kernel[0] > 1 and run <= _SHORT:
             windows = max(2, prod(op.pool.kernel) if op.pool else 1)
             other = instead(

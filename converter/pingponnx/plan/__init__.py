@@ -4,7 +4,7 @@
 it with `replay`, which shares no code with the planner.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pingponnx.calls import Call
@@ -12,8 +12,8 @@ from pingponnx.errors import BudgetError
 from pingponnx.ir import Graph
 from pingponnx.plan.assemble import Candidate, assemble
 from pingponnx.plan.banks import in_banks, pinned
-from pingponnx.plan.choose import choose, singles
-from pingponnx.plan.layout import Layout
+from pingponnx.plan.choose import choose, segments, singles, without_feed
+from pingponnx.plan.layout import Cut, Layout
 from pingponnx.plan.loads import lives_of
 from pingponnx.plan.paper import paper, two_buffers
 from pingponnx.plan.placement import Effort, lower_bound, place
@@ -59,11 +59,9 @@ def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Pla
         raise obstacle
     if wish.mode is InputMode.EXTERNAL and (reason := unreadable(graph)):
         raise reason
-    ladder = dict(_resident(graph, calls, wish.effort))
-    if not obstacle:
-        ladder["row_fed"] = _smallest(graph, calls, InputMode.ROWS, wish.effort)
+    ladder = _ladder(graph, calls, wish.effort, feed=obstacle is None)
     if wish.mode is InputMode.EXTERNAL:
-        ladder["external"] = _smallest(graph, calls, wish.mode, wish.effort)
+        ladder["external"] = _smallest(_streams(graph, calls, wish.mode), wish.effort)
     strategies: dict[str, int | None] = {**paper(graph, unfused)}
     if wish.by_hand:
         strategies["two_buffers"] = two_buffers(graph, calls)
@@ -86,7 +84,7 @@ def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Pla
 def smallest(graph: Graph, calls: Calls, mode: InputMode, *, place: bool) -> int:
     """About the arena that `plan` finds when it may stream; without `place` only what it cannot undercut."""
     if place:
-        return _smallest(graph, calls, mode, Effort.FAST).arena
+        return _smallest(_streams(graph, calls, mode), Effort.FAST).arena
     streams = _streams(graph, calls, mode)
     return choose(streams, lives_of(streams[0].network), None).bound
 
@@ -104,26 +102,35 @@ def _streams(graph: Graph, calls: Calls, mode: InputMode) -> tuple[Streams, Stre
     return Streams(network, backward=False), Streams(network, backward=True)
 
 
-def _resident(graph: Graph, calls: Calls, effort: Effort) -> Iterator[tuple[str, Candidate]]:
-    """Every strategy with the inputs in the arena."""
+def _ladder(graph: Graph, calls: Calls, effort: Effort, *, feed: bool) -> dict[str, Candidate]:
+    """Every strategy with the inputs in the arena, and the one with fed rows."""
+    ladder: dict[str, Candidate] = {}
+    streamed: dict[Cut, int] | None = None
+    if feed:
+        fed = _streams(graph, calls, InputMode.ROWS)
+        streamed = segments(fed, lives_of(fed[0].network), effort)
+        ladder["row_fed"] = _smallest(fed, effort, streamed)
+        streamed = without_feed(streamed)
     streams = _streams(graph, calls, InputMode.RESIDENT)
     lives, cuts = lives_of(streams[0].network), singles(streams[0].network)
     for name, (allowed, turn) in _LAYER_BY_LAYER.items():
-        yield name, _placed(Layout(streams, lives, cuts, allowed, turn), effort)
-    yield "streamed", _streamed(streams, effort)
+        ladder[name] = _placed(Layout(streams, lives, cuts, allowed, turn), effort)
+    ladder["streamed"] = _streamed(streams, effort, streamed)
+    return {name: ladder[name] for name in (*_LAYER_BY_LAYER, "streamed", "row_fed") if name in ladder}
 
 
-def _smallest(graph: Graph, calls: Calls, mode: InputMode, effort: Effort) -> Candidate:
+def _smallest(
+    streams: tuple[Streams, Streams], effort: Effort, streamed: dict[Cut, int] | None = None
+) -> Candidate:
     """Layer by layer or streamed, whichever takes less."""
-    streams = _streams(graph, calls, mode)
     lives, cuts = lives_of(streams[0].network), singles(streams[0].network)
-    found = [_placed(Layout(streams, lives, cuts), effort), _streamed(streams, effort)]
+    found = [_placed(Layout(streams, lives, cuts), effort), _streamed(streams, effort, streamed)]
     return min(found, key=lambda candidate: candidate.arena)
 
 
-def _streamed(streams: tuple[Streams, Streams], effort: Effort) -> Candidate:
+def _streamed(streams: tuple[Streams, Streams], effort: Effort, streamed: dict[Cut, int] | None) -> Candidate:
     lives = lives_of(streams[0].network)
-    choice = choose(streams, lives, effort)
+    choice = choose(streams, lives, effort, streamed)
     return _placed(Layout(streams, lives, choice.cuts), effort, choice.bound)
 
 

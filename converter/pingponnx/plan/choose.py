@@ -30,12 +30,20 @@ def singles(network: Network) -> tuple[Cut, ...]:
     return tuple(Cut(k, k + 1) for k in range(len(network.stages)))
 
 
-def choose(streams: tuple[Streams, Streams], lives: Lives, effort: Effort | None) -> Choice:
+def choose(
+    streams: tuple[Streams, Streams],
+    lives: Lives,
+    effort: Effort | None,
+    streamed: Mapping[Cut, int] | None = None,
+) -> Choice:
     """The cuts of the smallest memory, of these the ones with the fewest streamed stages.
 
     Without effort what the segments hold at their fullest is all that counts, and nothing is placed.
+    `streamed` is what `segments` gives, if it is known.
     """
-    costs = _bounds(streams, lives, _LONGEST[effort or Effort.FAST])
+    if streamed is None:
+        streamed = segments(streams, lives, effort)
+    costs = {cut: _single(streams, lives, cut) for cut in singles(streams[0].network)} | dict(streamed)
     bound, cuts = _path(costs, lives.end)
     exact: set[Cut] = set()
     for _ in range(_ROUNDS[effort] if effort else 0):
@@ -50,15 +58,16 @@ def choose(streams: tuple[Streams, Streams], lives: Lives, effort: Effort | None
     return Choice(cuts, bound)
 
 
-def _bounds(streams: tuple[Streams, Streams], lives: Lives, longest: int) -> dict[Cut, int]:
-    """Every possible segment and a bound on its memory."""
-    forward, backward = streams
-    costs = {cut: _single(streams, lives, cut) for cut in singles(forward.network)}
-    back = loads(backward, lives, longest)
-    costs |= {
-        Cut(*key): min(load, back.get(key, load)) for key, load in loads(forward, lives, longest).items()
-    }
-    return costs
+def segments(streams: tuple[Streams, Streams], lives: Lives, effort: Effort | None) -> dict[Cut, int]:
+    """Every segment that may stream, and a bound on its memory in the better direction."""
+    longest = _LONGEST[effort or Effort.FAST]
+    forward, backward = (loads(s, lives, longest) for s in streams)
+    return {Cut(*key): min(load, backward.get(key, load)) for key, load in forward.items()}
+
+
+def without_feed(streamed: Mapping[Cut, int]) -> dict[Cut, int]:
+    """The same for a resident input, from a network whose first stage feeds it: what follows is alike."""
+    return {Cut(c.start - 1, c.stop - 1, c.spare): load for c, load in streamed.items() if c.start}
 
 
 def _single(streams: tuple[Streams, Streams], lives: Lives, cut: Cut) -> int:

@@ -221,7 +221,7 @@ class _Replay:
         if index not in rows.windows:
             raise MemoryPlanError(f"{who} does not read {name!r} by rows")
         x, y = self.grids[root], self.grids[target]
-        if rows.units != ALL_ROWS and grid_of(self.graph.tensors[name]) != x:
+        if not rows.any_rows and grid_of(self.graph.tensors[name]) != x:
             raise MemoryPlanError(f"{who} reads {name!r}, whose rows are not those of {root!r}")
         if x.samples != y.samples:
             raise MemoryPlanError(f"{who} makes {y.samples} samples of the {x.samples} of {root!r}")

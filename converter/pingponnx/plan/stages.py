@@ -204,7 +204,7 @@ def _stage(
     rows = call.rows
     if rows is None or len(node.outputs) != 1 or set(activations) != set(rows.windows):
         return whole
-    if rows.units != ALL_ROWS and any(
+    if not rows.any_rows and any(
         not _alike(extent_of(t), extents[roots[t.name]]) for t in activations.values()
     ):
         return whole  # read through an alias that has other rows

@@ -38,28 +38,28 @@ int tiny_bytes_run(tiny_bytes_arena *arena) {
     /* 0: FlipSign x_signed */
     {
         PINGPONNX_NODE_BEGIN(0);
-        flip_sign(8, (const uint8_t *)(base + 0), (int8_t *)(base + 0));
-        PINGPONNX_NODE_END(0, base + 0, 8);
+        flip_sign(8, (const uint8_t *)(base + 0), (int8_t *)(base + 8));
+        PINGPONNX_NODE_END(0, base + 8, 8);
     }
 
     /* 1: Gemm gemm_gemm */
     {
         PINGPONNX_NODE_BEGIN(1);
-        gemm_s8(&n1_params, (const int8_t *)(base + 0), tiny_bytes_n1_weights, tiny_bytes_n1_bias, tiny_bytes_n1_weight_zero_point, tiny_bytes_n1_multiplier, tiny_bytes_n1_shift, (int8_t *)(base + 8));
-        PINGPONNX_NODE_END(1, base + 8, 6);
+        gemm_s8(&n1_params, (const int8_t *)(base + 8), tiny_bytes_n1_weights, tiny_bytes_n1_bias, tiny_bytes_n1_weight_zero_point, tiny_bytes_n1_multiplier, tiny_bytes_n1_shift, (int8_t *)(base + 0));
+        PINGPONNX_NODE_END(1, base + 0, 6);
     }
 
     /* 2: Sigmoid sigmoid_r */
     {
         PINGPONNX_NODE_BEGIN(2);
-        lookup_s8(6, tiny_bytes_n2_table, (const int8_t *)(base + 8), (int8_t *)(base + 0));
-        PINGPONNX_NODE_END(2, base + 0, 6);
+        lookup_s8(6, tiny_bytes_n2_table, (const int8_t *)(base + 0), (int8_t *)(base + 8));
+        PINGPONNX_NODE_END(2, base + 8, 6);
     }
 
     /* 3: FlipSign y_unsigned */
     {
         PINGPONNX_NODE_BEGIN(3);
-        flip_sign(6, (const int8_t *)(base + 0), (uint8_t *)(base + 0));
+        flip_sign(6, (const int8_t *)(base + 8), (uint8_t *)(base + 0));
         PINGPONNX_NODE_END(3, base + 0, 6);
     }
     return TINY_BYTES_OK;

@@ -24,8 +24,8 @@ typedef union {
 
 typedef enum {
     TINY_BYTES_OK = 0,
-    TINY_BYTES_BAD_ARENA = 1,    /* the arena is NULL or not aligned to 4 bytes */
-    TINY_BYTES_KERNEL_FAILED = 2 /* a CMSIS-NN function refused its arguments */
+    TINY_BYTES_BAD_ARENA = 1,     /* the arena is NULL or not aligned to 4 bytes */
+    TINY_BYTES_KERNEL_FAILED = 2, /* a CMSIS-NN function refused its arguments */
 } tiny_bytes_status;
 
 /* Input 0, "x": uint8_t 2x4; real = (value - zero point) * scale */

@@ -3,11 +3,12 @@
 
 #include <stddef.h>
 
-#include "add_s8.h"
+#include "add_fast_s8.h"
 #include "conv_s8.h"
 #include "depthwise_s8.h"
-#include "gemm_s8.h"
+#include "gemm_packed_s8.h"
 #include "quantize_s8.h"
+#include "rows.h"
 #include "softmax_s8.h"
 #include "tiny_images_data.h"
 
@@ -75,24 +76,20 @@ static const conv_params_s8 n1_params = {
     0, /* channel_step */
 };
 
-static const add_s8_params n2_params = {
-    {1, 1, 1, 12}, /* shape */
-    {0, 0, 0, 1}, /* stride_a */
-    {0, 0, 0, 1}, /* stride_b */
+static const add_fast_params_s8 n2_params = {
+    12, /* count */
     -5, /* zero_a */
     -5, /* zero_b */
     -5, /* zero_y */
     -128, /* low */
     127, /* high */
-    1073741824, /* multiplier_a */
-    0, /* shift_a */
     1431655765, /* multiplier_b */
     -1, /* shift_b */
     1073741824, /* multiplier_y */
     -18, /* shift_y */
 };
 
-static const gemm_params_s8 n4_params = {
+static const gemm_packed_params_s8 n4_params = {
     1, /* rows */
     12, /* in_n */
     4, /* out_n */
@@ -100,7 +97,7 @@ static const gemm_params_s8 n4_params = {
     -5, /* output_zero_point */
     -128, /* low */
     127, /* high */
-    0, /* channel_step */
+    3, /* quads */
 };
 
 static const softmax_params_s8 n5_params = {
@@ -113,6 +110,31 @@ static const softmax_params_s8 n5_params = {
     -128, /* output_zero_point */
 };
 
+/* Streamed, last rows first: rows are made when the next node needs them.
+ *   0: Conv conv_conv
+ * How many rows each has made, and how many of these have moved from their spare place to their ring: */
+enum { MADE_0, ROWS_0 };
+
+PINGPONNX_STEP void tiny_images_node_0(uint8_t *base, uint16_t *at) {
+    PINGPONNX_NODE_BEGIN(0);
+    const int32_t y = 1 - at[MADE_0]++;
+    const int8_t *rows_0[4];
+    for (int32_t k = 0; k < 4; ++k) {
+        const int32_t r = y * 2 - 1 + k;
+        rows_0[k] = r < 0 || r >= 4 ? NULL : (const int8_t *)(base + 0 + r * 8);
+    }
+    int8_t *const output = (int8_t *)(base + 28 + y * 6);
+    conv_s8_row(&n0_params, rows_0, tiny_images_n0_weights, tiny_images_n0_bias, NULL, tiny_images_n0_multiplier, NULL, output);
+    PINGPONNX_NODE_END(0, output, 6);
+}
+
+static void tiny_images_segment_0(uint8_t *base) {
+    uint16_t at[ROWS_0] = {0};
+    for (int32_t i = 0; i < 2; ++i) {
+        tiny_images_node_0(base, at);
+    }
+}
+
 int tiny_images_run(tiny_images_arena *arena) {
     if (arena == NULL || ((uintptr_t)arena & 3u) != 0u) {
         return TINY_IMAGES_BAD_ARENA;
@@ -120,40 +142,35 @@ int tiny_images_run(tiny_images_arena *arena) {
     uint8_t *const base = arena->bytes;
     (void)base;
 
-    /* 0: Conv conv_conv */
-    {
-        const int8_t *rows[4];
-        PINGPONNX_NODE_BEGIN(0);
-        conv_s8(&n0_params, (const int8_t *)(base + 8), tiny_images_n0_weights, tiny_images_n0_bias, NULL, tiny_images_n0_multiplier, NULL, rows, (int8_t *)(base + 0));
-        PINGPONNX_NODE_END(0, base + 0, 12);
-    }
+    /* 0 to 0, row by row */
+    tiny_images_segment_0(base);
 
     /* 1: Conv conv_deep */
     {
         const int8_t *rows[3];
         PINGPONNX_NODE_BEGIN(1);
-        depthwise_s8(&n1_params, (const int8_t *)(base + 0), tiny_images_n1_weights, tiny_images_n1_bias, NULL, tiny_images_n1_multiplier, NULL, rows, (int8_t *)(base + 12));
-        PINGPONNX_NODE_END(1, base + 12, 12);
+        depthwise_s8(&n1_params, (const int8_t *)(base + 28), tiny_images_n1_weights, tiny_images_n1_bias, NULL, tiny_images_n1_multiplier, NULL, rows, (int8_t *)(base + 0));
+        PINGPONNX_NODE_END(1, base + 0, 12);
     }
 
     /* 2: Add add_sum */
     {
         PINGPONNX_NODE_BEGIN(2);
-        add_s8(&n2_params, (const int8_t *)(base + 12), (const int8_t *)(base + 0), (int8_t *)(base + 12));
-        PINGPONNX_NODE_END(2, base + 12, 12);
+        add_fast_s8(&n2_params, (const int8_t *)(base + 0), (const int8_t *)(base + 28), (int8_t *)(base + 0));
+        PINGPONNX_NODE_END(2, base + 0, 12);
     }
 
     /* 4: Gemm gemm_gemm */
     {
         PINGPONNX_NODE_BEGIN(4);
-        gemm_s8(&n4_params, (const int8_t *)(base + 12), tiny_images_n4_weights, tiny_images_n4_bias, NULL, tiny_images_n4_multiplier, NULL, (int8_t *)(base + 0));
-        PINGPONNX_NODE_END(4, base + 0, 4);
+        gemm_packed_s8(&n4_params, (const int8_t *)(base + 0), tiny_images_n4_weights, (int8_t *)(base + 12));
+        PINGPONNX_NODE_END(4, base + 12, 4);
     }
 
     /* 5: Softmax softmax_soft */
     {
         PINGPONNX_NODE_BEGIN(5);
-        softmax_s8(&n5_params, (const int8_t *)(base + 0), tiny_images_n5_exponentials, (int8_t *)(base + 0));
+        softmax_s8(&n5_params, (const int8_t *)(base + 12), tiny_images_n5_exponentials, (int8_t *)(base + 0));
         PINGPONNX_NODE_END(5, base + 0, 4);
     }
     return TINY_IMAGES_OK;

@@ -24,13 +24,13 @@ typedef union {
 
 typedef enum {
     TINY_IMAGES_OK = 0,
-    TINY_IMAGES_BAD_ARENA = 1,    /* the arena is NULL or not aligned to 4 bytes */
-    TINY_IMAGES_KERNEL_FAILED = 2 /* a CMSIS-NN function refused its arguments */
+    TINY_IMAGES_BAD_ARENA = 1,     /* the arena is NULL or not aligned to 4 bytes */
+    TINY_IMAGES_KERNEL_FAILED = 2, /* a CMSIS-NN function refused its arguments */
 } tiny_images_status;
 
 /* Input 0, "x": int8_t 1x4x4x2, channels last (n h w c); real = (value - zero point) * scale */
 #define TINY_IMAGES_INPUT_0_SIZE 32
-#define TINY_IMAGES_INPUT_0_OFFSET 8
+#define TINY_IMAGES_INPUT_0_OFFSET 0
 #define TINY_IMAGES_INPUT_0_SCALE 6.25e-02f
 #define TINY_IMAGES_INPUT_0_ZERO_POINT (-5)
 

@@ -31,18 +31,9 @@ PINGPONNX_ALIGN(4) const int32_t tiny_images_n1_multiplier[1] = {
     11184811,
 };
 
-PINGPONNX_ALIGN(4) const int8_t tiny_images_n4_weights[48] = {
-    -128, 84, 40, -75, -119, 93, -22, -66, -110, 31, -13, -57, -4, -48, -92, 49,
-    5, -39, 102, 58, 14, -101, 111, 67, 120, 76, 32, -83, -127, 85, -30, -74,
-    -118, 23, -21, -65, -12, -56, -100, 41, -3, -47, 94, 50, 6, -109, 103, 59,
-};
-
-PINGPONNX_ALIGN(4) const int32_t tiny_images_n4_bias[4] = {
-    0, 0, 0, 0,
-};
-
-PINGPONNX_ALIGN(4) const int32_t tiny_images_n4_multiplier[1] = {
-    25165824,
+PINGPONNX_ALIGN(4) const uint32_t tiny_images_n4_weights[20] = {
+    4294965586, 154450, 4294966386, 32370, 2754149248, 2619405432, 817221716, 682477644, 1709835401, 1575156865, 968808797, 834064725, 1861422482, 1726678410, 1120377631, 985633559,
+    25165824, 25165824, 25165824, 25165824,
 };
 
 PINGPONNX_ALIGN(4) const uint32_t tiny_images_n5_exponentials[256] = {

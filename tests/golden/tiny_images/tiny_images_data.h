@@ -14,9 +14,7 @@ extern const int32_t tiny_images_n0_multiplier[3];
 extern const int8_t tiny_images_n1_weights[27];
 extern const int32_t tiny_images_n1_bias[3];
 extern const int32_t tiny_images_n1_multiplier[1];
-extern const int8_t tiny_images_n4_weights[48];
-extern const int32_t tiny_images_n4_bias[4];
-extern const int32_t tiny_images_n4_multiplier[1];
+extern const uint32_t tiny_images_n4_weights[20];
 extern const uint32_t tiny_images_n5_exponentials[256];
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 #include "avg_pool_f32.h"
 #include "concat_f32.h"
 #include "conv_f32.h"
+#include "rows.h"
 #include "sigmoid_f32.h"
 #include "tanh_f32.h"
 #include "tiny_signal_data.h"
@@ -20,20 +21,20 @@
 
 static const conv_params_f32 n0_params = {
     1, /* batch */
-    1, /* in_h */
-    9, /* in_w */
+    9, /* in_h */
+    1, /* in_w */
     2, /* in_c */
-    1, /* out_h */
-    4, /* out_w */
+    4, /* out_h */
+    1, /* out_w */
     2, /* out_c */
-    1, /* kernel_h */
-    3, /* kernel_w */
-    1, /* stride_h */
-    2, /* stride_w */
+    3, /* kernel_h */
+    1, /* kernel_w */
+    2, /* stride_h */
+    1, /* stride_w */
     1, /* dilation_h */
     1, /* dilation_w */
-    0, /* pad_top */
-    1, /* pad_left */
+    1, /* pad_top */
+    0, /* pad_left */
     1, /* groups */
     1, /* pool_h */
     1, /* pool_w */
@@ -74,6 +75,51 @@ static const concat_params n4_params = {
     2, /* inputs */
 };
 
+/* Streamed, last rows first: rows are made when the next node needs them.
+ *   0: Conv conv_conv
+ * How many rows each has made, and how many of these have moved from their spare place to their ring: */
+enum { MADE_0, ROWS_0 };
+
+PINGPONNX_STEP void tiny_signal_node_0(uint8_t *base, uint16_t *at) {
+    PINGPONNX_NODE_BEGIN(0);
+    const int32_t y = 3 - at[MADE_0]++;
+    const float *rows_0[3];
+    for (int32_t k = 0; k < 3; ++k) {
+        const int32_t r = y * 2 - 1 + k;
+        rows_0[k] = r < 0 || r >= 9 ? NULL : (const float *)(base + 0 + r * 8);
+    }
+    float *const output = (float *)(base + 40 + y * 8);
+    conv_f32_row(&n0_params, rows_0, tiny_signal_n0_weights, tiny_signal_n0_bias, output);
+    PINGPONNX_NODE_END(0, output, 8);
+}
+
+static void tiny_signal_segment_0(uint8_t *base) {
+    uint16_t at[ROWS_0] = {0};
+    for (int32_t i = 0; i < 4; ++i) {
+        tiny_signal_node_0(base, at);
+    }
+}
+
+/* Streamed, last rows first: rows are made when the next node needs them.
+ *   3: Tanh tanh_right
+ * How many rows each has made, and how many of these have moved from their spare place to their ring: */
+enum { MADE_3, ROWS_3 };
+
+PINGPONNX_STEP void tiny_signal_node_3(uint8_t *base, uint16_t *at) {
+    PINGPONNX_NODE_BEGIN(3);
+    const int32_t y = 2 - at[MADE_3]++;
+    float *const output = (float *)(base + 48 + y * 8);
+    tanh_f32(2, (const float *)(base + 0 + y * 8), output);
+    PINGPONNX_NODE_END(3, output, 8);
+}
+
+static void tiny_signal_segment_3(uint8_t *base) {
+    uint16_t at[ROWS_3] = {0};
+    for (int32_t i = 0; i < 3; ++i) {
+        tiny_signal_node_3(base, at);
+    }
+}
+
 int tiny_signal_run(tiny_signal_arena *arena) {
     if (arena == NULL || ((uintptr_t)arena & 3u) != 0u) {
         return TINY_SIGNAL_BAD_ARENA;
@@ -81,19 +127,14 @@ int tiny_signal_run(tiny_signal_arena *arena) {
     uint8_t *const base = arena->bytes;
     (void)base;
 
-    /* 0: Conv conv_conv */
-    {
-        const float *rows[1];
-        PINGPONNX_NODE_BEGIN(0);
-        conv_f32(&n0_params, (const float *)(base + 0), tiny_signal_n0_weights, tiny_signal_n0_bias, rows, (float *)(base + 72));
-        PINGPONNX_NODE_END(0, base + 72, 32);
-    }
+    /* 0 to 0, row by row */
+    tiny_signal_segment_0(base);
 
     /* 1: AveragePool averagepool_mean */
     {
         const float *rows[1];
         PINGPONNX_NODE_BEGIN(1);
-        avg_pool_f32(&n1_params, (const float *)(base + 72), rows, (float *)(base + 0));
+        avg_pool_f32(&n1_params, (const float *)(base + 40), rows, (float *)(base + 0));
         PINGPONNX_NODE_END(1, base + 0, 24);
     }
 
@@ -104,12 +145,8 @@ int tiny_signal_run(tiny_signal_arena *arena) {
         PINGPONNX_NODE_END(2, base + 24, 24);
     }
 
-    /* 3: Tanh tanh_right */
-    {
-        PINGPONNX_NODE_BEGIN(3);
-        tanh_f32(6, (const float *)(base + 0), (float *)(base + 48));
-        PINGPONNX_NODE_END(3, base + 48, 24);
-    }
+    /* 3 to 3, row by row */
+    tiny_signal_segment_3(base);
 
     /* 4: Concat concat_y */
     {

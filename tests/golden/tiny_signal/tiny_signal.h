@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define TINY_SIGNAL_ARENA_BYTES 104
+#define TINY_SIGNAL_ARENA_BYTES 72
 
 typedef union {
     uint32_t align;
@@ -24,8 +24,8 @@ typedef union {
 
 typedef enum {
     TINY_SIGNAL_OK = 0,
-    TINY_SIGNAL_BAD_ARENA = 1,    /* the arena is NULL or not aligned to 4 bytes */
-    TINY_SIGNAL_KERNEL_FAILED = 2 /* a CMSIS-NN function refused its arguments */
+    TINY_SIGNAL_BAD_ARENA = 1,     /* the arena is NULL or not aligned to 4 bytes */
+    TINY_SIGNAL_KERNEL_FAILED = 2, /* a CMSIS-NN function refused its arguments */
 } tiny_signal_status;
 
 /* Input 0, "x": float 1x9x2, channels last (n w c) */
