@@ -138,17 +138,10 @@ static BLOCKED_INLINE void depthwise_blocked_s8_lines(const conv_params_s8 *p, c
     }
 }
 
-/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding); a copy for every layer, as a shared one
- * takes half as long again.
- */
-#if defined(PINGPONNX_SHARED_KERNELS)
-KERNEL
-#else
-static BLOCKED_INLINE
-#endif
-void depthwise_blocked_s8_row(const conv_params_s8 *p, const int8_t *const *rows, const int8_t *weights,
-                              const int32_t *bias, const int32_t *multiplier, const int8_t *shift,
-                              int8_t *output) {
+/* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
+KERNEL void depthwise_blocked_s8_row(const conv_params_s8 *p, const int8_t *const *rows,
+                                     const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
+                                     const int8_t *shift, int8_t *output) {
     depthwise_blocked_s8_lines(p, rows, p->pool_h, weights, bias, multiplier, shift, 1, output);
 }
 

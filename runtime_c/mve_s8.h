@@ -233,8 +233,12 @@ MVE_INLINE void mve_s8_store(int8_t *to, mve_s32 values, int32_t count) {
 MVE_INLINE mve_s32 mve_s8_load(const int8_t *from, int32_t count) {
 #if defined(PINGPONNX_MVE)
     mve_s32 values;
-    if (count >= 4) {
-        return vldrbq_s32(from);
+    if (count >= 4) { /* volatile: gcc 12 has been seen to make wrong code of a choice between vectors */
+        __asm volatile("vldrb.s32 %q[values], [%[from]]"
+                       : [values] "=w"(values)
+                       : [from] "l"(from)
+                       : "memory");
+        return values;
     }
     __asm volatile("vctp.32 %[count]\n\t"
                    "vpst\n\t"

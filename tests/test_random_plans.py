@@ -137,11 +137,13 @@ def _recut() -> onnx.ModelProto:
 
 def test_what_was_wrong_once() -> None:
     def make(number: int, graph: Graph) -> list[Conversion]:
-        return [
-            forced(replace(graph, name=f"net{number}_{mode.value}_{seed}"), mode, seed)
-            for mode in InputMode
-            for seed in range(2)
-        ]
+        """Those that stream most."""
+        found = []
+        for mode in InputMode:
+            named = replace(graph, name=f"net{number}_{mode.value}")
+            plans = [forced(named, mode, seed) for seed in range(12)]
+            found.append(max(plans, key=lambda made: max(len(s.steps) for s in made.plan.segments)))
+        return found
 
     _prove([(_padded(), FLOAT), (_unread(), FLOAT), (_recut(), FLOAT), (_recut(), INTEGER)], make)
 

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from host import Run
+from support import row_runs
 
-from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer
+from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer, run_board
 from pingponnx.fixed_point import Rounding
 from pingponnx.ops.conv import Conv
 from pingponnx.ops.gemm import Gemm
@@ -101,3 +104,13 @@ def test_a_scale_of_one_half_and_more_is_left_to_the_plain_kernel() -> None:
     one = layer(Conv(Window((1, 1))), (1, 3, 3, 4), (4, 4, 1, 1), Numbers(scale=0.75))
     assert not one.offers("conv_mve_s8.h", CORE)
     assert one.rounded(Rounding.TFLITE).offers("conv_mve_s8.h", CORE)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_a_flattened_map_is_summed_up_row_by_row(rounding: Rounding, tmp_path: Path) -> None:
+    one = layer(Gemm(), (1, 40), (10, 40)).rounded(rounding)
+    (call,) = one.offers("gemm_mve_s8.h", CORE)
+    whole = Run(call, (one.x.reshape(1, 5, 8),), one.site.y.shape, np.dtype(np.int8))
+    for got in run_board(row_runs(whole), tmp_path, CORE, rounding):
+        np.testing.assert_array_equal(got, one.reference)
