@@ -115,8 +115,8 @@ def test_so_does_the_c_of_any_right_plan(models: Models, seed: int) -> None:
 def _padded() -> onnx.ModelProto:
     """Rows of padding come before the first row that is fed."""
     net = Network(2, 7, 4)
-    x = net.add("Sigmoid", net.add("Pad", "x", np.array([0, 0, 2, 0, 0, 0, 1, 0])))
-    return net.model({"x": net.shape}, x)
+    x = net.add("Pad", "x", np.array([0, 0, 2, 0, 0, 0, 1, 0]))
+    return net.model({"x": net.shape}, net.add("MaxPool", x, kernel_shape=[2, 2]))
 
 
 def _unread() -> onnx.ModelProto:

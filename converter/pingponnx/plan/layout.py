@@ -45,7 +45,9 @@ class Whole:
     def distance(self, dying: str, written: Key) -> int | None:
         """D in bytes: the written block may start at most at the dying input's offset - D; None: apart."""
         assert self.stage.call is not None
-        overlap, taps = self.stage.call.overlap, self.stage.taps[dying]
+        overlap, taps = self.stage.call.overlap, self.stage.taps.get(dying)
+        if taps is None:
+            return -NEVER  # an input that nobody reads
         if written.kind != "tensor" or not all(i in overlap for i in taps):
             return None
         return max(overlap[i] for i in taps)
