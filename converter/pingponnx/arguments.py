@@ -54,6 +54,14 @@ _SHARED: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "ram": (
+        Annotated[str | None, typer.Option("--ram", help="the arena may take no more, like 16K")],
+        None,
+    ),
+    "flash": (
+        Annotated[str | None, typer.Option("--flash", help="the constants may take no more, like 128K")],
+        None,
+    ),
     "hot_weights": (
         Annotated[str, typer.Option("--hot-weights", help="RAM for the most read constants, like 4K")],
         "0",
@@ -104,8 +112,9 @@ def _options_of(**given: Any) -> Any:
     kinds = {"goal": Goal, "rounding": Rounding, "input_mode": InputMode, "effort": Effort}
     for name in given.keys() & kinds.keys():
         given[name] = choice(kinds[name], given[name], name.replace("_", " "))
-    if "hot_weights" in given:
-        given["hot_weights"] = byte_count(given["hot_weights"])
+    for name in ("ram", "flash", "hot_weights"):
+        if given.get(name) is not None:
+            given[name] = byte_count(given[name])
     given["input_shapes"] = dict(_shape(text) for text in given.pop("input_shapes", None) or [])
     given["banks"] = tuple(_bank(text) for text in given.pop("banks", None) or [])
     given["pins"] = dict(_pin(text) for text in given.pop("pins", None) or [])

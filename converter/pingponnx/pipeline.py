@@ -39,8 +39,8 @@ class Options:
     banks: tuple[tuple[str, int], ...] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
     hot_weights: int = 0
-    ram: int | None = None
-    flash: int | None = None
+    ram: int | None = None  # bytes that the arena may take
+    flash: int | None = None  # bytes that the constants may take
     cmsis_nn: Path | None = None
     targets_file: Path | None = None
 
