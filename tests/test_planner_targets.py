@@ -109,9 +109,9 @@ def _check_gap(found: Plan, name: str, mode: InputMode) -> None:
     assert found.lower_bound <= found.arena <= found.lower_bound * (1 + allowed / 100)
 
 
-@pytest.mark.parametrize("name", [n for n in SIZES if n not in ("mobilenet_v2", "mcunet_vww1", "mcunet_in3")])
+@pytest.mark.parametrize("name", ["lenet5_f32", "lenet5_int8", "cifar", "resnet8", "autoencoder"])
 def test_inputs_of_the_callers(name: str) -> None:
-    """The large networks take too long for a third plan."""
+    """The large networks are left out: a third plan of each takes too long."""
     found = _planned(name, InputMode.EXTERNAL, Effort.FAST)
     assert found.arena == found.strategies["external"] == SIZES[name].external
 
