@@ -63,6 +63,7 @@ def decide(task: Task, goal: Goal, budget: Budget) -> tuple[Calls, Plan]:
     """One call a node and their plan; raises BudgetError that says how near the nearest choice comes."""
     flash = budget.flash
     if goal is Goal.BALANCED:
+        task = replace(task, offers=tuple(_streamable(row) for row in task.offers), known={})
         least = round(_FLASH_OF_BALANCED * _constants(_pick(task.offers, lambda c: (c.constants, c.cycles))))
         flash = least if flash is None else min(flash, least)
     if goal is Goal.RAM:
@@ -70,11 +71,20 @@ def decide(task: Task, goal: Goal, budget: Budget) -> tuple[Calls, Plan]:
     else:
         calls = _within_ram(task, _within_flash(task.offers, _fastest, flash), goal, budget.ram)
     memory = task.plan(calls, task.wish.effort)
+    if budget.ram is not None and memory.arena > budget.ram and goal is not Goal.RAM:
+        calls = _small(task, budget.flash)
+        memory = task.plan(calls, task.wish.effort)
     if budget.ram is not None and memory.arena > budget.ram:
         message = f"{task.graph.name}: the smallest arena found takes {memory.arena:,} bytes of RAM"
-        advice = "try --goal ram, or feed the input by rows"
+        fed = (memory.strategies["row_fed"] or budget.ram + 1) <= budget.ram
+        advice = "feed the input by rows (--input rows)" if fed else "make the model or its input smaller"
         raise BudgetError(f"{message}, the budget is {budget.ram:,}", advice)
     return calls, memory
+
+
+def _streamable(row: Sequence[Call]) -> tuple[Call, ...]:
+    """Without the calls that only work as a whole, if there are others: they would end every segment."""
+    return tuple(call for call in row if call.rows) or tuple(row)
 
 
 def _fastest(call: Call) -> tuple[int, ...]:
@@ -82,7 +92,7 @@ def _fastest(call: Call) -> tuple[int, ...]:
 
 
 def _leanest(call: Call) -> tuple[int, ...]:
-    return call.scratch, window(call), call.cycles, call.constants
+    return call.rows is None, call.scratch, window(call), call.cycles, call.constants
 
 
 def _pick(offers: Offers, key: Callable[[Call], tuple[int, ...]]) -> Calls:
@@ -106,7 +116,7 @@ def _within_flash(offers: Offers, key: Callable[[Call], tuple[int, ...]], limit:
         ]
         if not exchanges:
             message = f"the constants take {_constants(calls):,} bytes at least"
-            raise BudgetError(f"{message}, the budget is {limit:,}", "quantize the model, or make it smaller")
+            raise BudgetError(f"{message}, the budget is {limit:,}", "make the model smaller, or quantize it")
         _, index, _, other = min(exchanges, key=lambda e: e[:3])
         calls = _exchanged(calls, index, other)
     return calls
@@ -127,12 +137,12 @@ def _within_ram(task: Task, calls: Calls, goal: Goal, budget: int | None) -> Cal
     while True:
         memory = task.plan(calls, Effort.FAST)
         limit = budget
-        if goal is Goal.BALANCED:
+        if goal is Goal.BALANCED and not task.wish.banks:
             ping_pong = memory.strategies["ping_pong"]
             limit = ping_pong if limit is None else min(limit, ping_pong or limit)
         if limit is None or memory.arena <= limit:
             return calls
-        leaner = list(_leaner(task, calls, fullest(memory)))
+        leaner = list(_leaner(task, calls, fullest(memory))) or list(_leaner(task, calls, range(len(calls))))
         if not leaner:
             return calls
         _, index, call = min(leaner, key=lambda e: e[:2])
@@ -145,7 +155,7 @@ def _leaner(task: Task, calls: Calls, nodes: Sequence[int]) -> Iterator[tuple[fl
         now = calls[index]
         if now is None:
             continue
-        others = [c for c in task.offers[index] if _leanest(c)[:2] < _leanest(now)[:2]]
+        others = [c for c in task.offers[index] if _leanest(c)[:3] < _leanest(now)[:3]]
         if others:
             best = min(others, key=lambda c: c.cycles)
             saved = max(now.scratch - best.scratch, 1)

@@ -113,7 +113,7 @@ def convert(normal: Graph, options: Options) -> Conversion:
     wish = Wish(
         options.input_mode,
         options.effort,
-        options.goal is not Goal.CYCLES,
+        options.goal is not Goal.CYCLES or options.ram is not None,
         options.banks,
         options.pins,
         by_hand=chosen.needs_cmsis_nn,

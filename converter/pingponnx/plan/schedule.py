@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+_WORD = 4  # bytes
+
 FEED = -1
 """The `node` of a step that takes one row of the network's input from the caller."""
 
@@ -104,8 +106,8 @@ class Plan:
 
     @property
     def proven(self) -> bool:
-        """True when no placement of the same schedule can be smaller."""
-        return self.arena == self.lower_bound
+        """True when no schedule of this kind can be smaller, arenas being whole words."""
+        return self.arena - self.lower_bound < _WORD
 
     def bank_of(self, offset: int) -> Bank | None:
         """The bank that a byte of the arena lies in; None without banks."""

@@ -60,6 +60,8 @@ def certificate(plan: Plan) -> str:
     """How large the arena is, and how much smaller it could be at most."""
     found = f"arena {plan.arena:,} bytes, lower bound {plan.lower_bound:,}"
     gap = plan.arena - plan.lower_bound
+    if plan.banks:
+        return f"{found} in one memory"
     if plan.proven:
         return f"{found}, proven: no schedule of this kind needs less"
     return f"{found}, gap {gap:,} ({100 * gap / max(plan.lower_bound, 1):.1f} %)"
