@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from layers import Then, Weights, layer
 from support import Case, Constant, check_c, make_case, quantization, row_runs, run_of
 
-from pingponnx.calls import ALL_ROWS, Call, RowWindow
+from pingponnx.calls import ALL_ROWS, RowWindow
 from pingponnx.errors import UnsupportedError
 from pingponnx.ir import Array, Shape
 from pingponnx.ops.window import Window, row_window
-from pingponnx.select import Goal, variant
+from pingponnx.select import window
 
 IN, OUT = quantization(0.0471, -7), quantization(0.0913, 11)
 
@@ -141,21 +141,17 @@ def test_row_windows_begin_and_end_with_what_is_read(case: tuple[Window, Window,
         assert (min(taps), max(taps)) == (min(ends), max(ends))
 
 
-def test_the_goal_decides_between_the_kernels_of_a_fused_pool(tmp_path: Path) -> None:
+def test_a_fused_pool_can_be_made_of_fewer_rows_or_in_fewer_cycles(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     weights = Weights(_values(rng, (4, 2, 3, 3), codes=False))
     then = Then("MaxPool", (), (("kernel_shape", [2, 2]), ("strides", [2, 2])))
     case = layer("Conv", _values(rng, (1, 2, 9, 9), codes=False), weights, tmp_path, then=[then])
-
-    def chosen(goal: Goal) -> Call:
-        return variant("optimised").choose(case.op, case.site, goal, None)
-
-    for goal in (Goal.BALANCED, Goal.CYCLES):
-        assert chosen(goal).function == "conv_f32"
-    call = chosen(Goal.RAM)
-    assert call.function == "" and call.constants == chosen(Goal.CYCLES).constants
-    assert call.rows is not None and call.rows.windows == {0: RowWindow(3, 1, 0)}
-    assert (call.rows.units, call.rows.step) == (2, 2)
+    fast, lean = case.op.kernels(case.site)
+    assert fast.function == "conv_f32" and lean.function == ""
+    assert fast.cycles < lean.cycles and window(fast) > window(lean)
+    assert fast.constants == lean.constants
+    assert lean.rows is not None and lean.rows.windows == {0: RowWindow(3, 1, 0)}
+    assert (lean.rows.units, lean.rows.step) == (2, 2)
 
 
 # -- sums over parts --------------------------------------------------------------------------------
