@@ -64,12 +64,8 @@ def test_constants_are_listed_by_node(built: Built) -> None:
 def test_code_is_listed_by_kernel(built: Built) -> None:
     conversion, image = built
     kernels = code_by_kernel(image.path, f"{conversion.entry.prefix}.c")
-    calls = conversion.calls
-    used = set()
-    for segment in conversion.plan.segments:
-        for call in (calls[node] for node in segment.nodes):
-            assert call is not None
-            used.add(call.rows.function if segment.steps and call.rows else call.function)
+    calls = enumerate(conversion.calls)
+    used = {call.form(by_rows=i in conversion.plan.streamed).function for i, call in calls if call}
     assert used <= set(kernels)
     assert min(kernels.values()) > 0
 

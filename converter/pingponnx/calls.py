@@ -201,9 +201,9 @@ class Call:
     checked: bool = False  # the function returns a status, 0 for success
     rows: Rows | None = None
 
-    def passed(self, *, by_rows: bool) -> tuple[Argument, ...]:
-        """The arguments of the function that runs: of a whole output, or of its rows."""
-        return self.rows.arguments if by_rows and self.rows else self.arguments
+    def form(self, *, by_rows: bool) -> "Call | Rows":
+        """Whose function, header and arguments run: that of a whole output, or of its rows."""
+        return self.rows if by_rows and self.rows else self
 
     @property
     def needs(self) -> tuple[object, ...]:
@@ -216,7 +216,7 @@ class Call:
     @property
     def constants(self) -> int:
         """Bytes of flash that the call's tables take."""
-        passed = self.passed(by_rows=not self.function)
+        passed = self.form(by_rows=not self.function).arguments
         return sum(a.data.nbytes for a in passed if isinstance(a, Table) and a.data is not None)
 
 

@@ -50,12 +50,11 @@ class Constant:
 
 def constants(graph: Graph, calls: Calls, memory: Plan) -> dict[Key, Constant]:
     """All tables in the order of the nodes, equal ones once."""
-    streamed = {node for segment in memory.segments if segment.steps for node in segment.nodes}
     found: dict[Key, Constant] = {}
     for index, (node, call) in enumerate(zip(graph.nodes, calls, strict=True)):
         if call is None:
             continue
-        for role, data in _tables(graph, node, call, by_rows=index in streamed):
+        for role, data in _tables(graph, node, call, by_rows=index in memory.streamed):
             read = _read_bytes(graph, node, call, role, data)
             key = key_of(data)
             old = found.get(key)
@@ -69,7 +68,7 @@ def constants(graph: Graph, calls: Calls, memory: Plan) -> dict[Key, Constant]:
 
 def _tables(graph: Graph, node: Node, call: Call, *, by_rows: bool) -> Iterator[tuple[str, Array]]:
     """Role and values of every constant that a call is passed."""
-    for argument in call.passed(by_rows=by_rows):
+    for argument in call.form(by_rows=by_rows).arguments:
         if isinstance(argument, Table) and argument.data is not None:
             yield argument.role, argument.data
             continue

@@ -54,7 +54,7 @@ class Task:
         if needs not in self.known:
             modes = {self.wish.mode, InputMode.ROWS} if len(self.graph.inputs) == 1 else {self.wish.mode}
             self.known[needs] = tuple(
-                smallest(self.graph, calls, mode, place=place) for mode in sorted(modes)
+                smallest(self.graph, calls, mode, placed=place) for mode in sorted(modes)
             )
         return self.known[needs]
 

@@ -189,7 +189,7 @@ def _nodes(conversion: Conversion, counts: Mapping[int, Mapping[str, int]]) -> l
         {
             "name": node.name,
             "op": type(node.op).__name__,
-            "kernel": call.function,
+            "kernel": call.form(by_rows=index in conversion.plan.streamed).function,
             "macs": call.macs,
             **{key: counts.get(index, {}).get(key) for key in _COUNTS},
             "scratch": call.scratch,

@@ -95,7 +95,7 @@ def _headers_of(segment: Segment, calls: Calls) -> list[str]:
     found = ["rows.h"] if segment.steps else []
     for call in (calls[node] for node in segment.nodes):
         assert call is not None
-        found.append(call.rows.header if segment.steps and call.rows else call.header)
+        found.append(call.form(by_rows=bool(segment.steps)).header)
     return found
 
 

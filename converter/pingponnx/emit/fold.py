@@ -57,11 +57,3 @@ def _longest_run(flags: np.ndarray) -> tuple[int, int]:
 def leaves(program: Program) -> int:
     """How many steps are written."""
     return sum(leaves(item.body) if isinstance(item, Loop) else 1 for item in program)
-
-
-def unfold(program: Program) -> list[Hashable]:
-    """The steps that a program runs."""
-    steps: list[Hashable] = []
-    for item in program:
-        steps += unfold(item.body) * item.count if isinstance(item, Loop) else [item]
-    return steps

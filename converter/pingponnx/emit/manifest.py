@@ -12,13 +12,13 @@ from pingponnx.plan import Calls, Plan
 def manifest(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> str:
     """The manifest of a generated library as JSON text."""
     nodes = []
-    for node, call in zip(graph.nodes, calls, strict=True):
+    for index, (node, call) in enumerate(zip(graph.nodes, calls, strict=True)):
         entry: dict[str, Any] = {
             "name": node.name,
             "op": type(node.op).__name__,
             "inputs": [n for n in node.inputs if n],
             "outputs": list(node.outputs),
-            "kernel": call.function if call else None,
+            "kernel": call.form(by_rows=index in memory.streamed).function if call else None,
         }
         if call:
             entry |= {"macs": call.macs, "scratch": call.scratch, "constants": call.constants}
@@ -48,12 +48,7 @@ def manifest(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> st
         "rounding": str(settings.rounding),
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
-        "plan": {
-            "arena": memory.arena,
-            "lower_bound": memory.lower_bound,
-            "strategy": memory.strategy,
-            "strategies": dict(memory.strategies),
-        },
+        "plan": memory.row(),
         "nodes": nodes,
         "tensors": tensors,
     }

@@ -81,9 +81,9 @@ def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Pla
     return result
 
 
-def smallest(graph: Graph, calls: Calls, mode: InputMode, *, place: bool) -> int:
-    """About the arena that `plan` finds when it may stream; without `place` only what it cannot undercut."""
-    if place:
+def smallest(graph: Graph, calls: Calls, mode: InputMode, *, placed: bool) -> int:
+    """About the arena that `plan` finds when it may stream; unless `placed` only what it cannot undercut."""
+    if placed:
         return _smallest(_streams(graph, calls, mode), Effort.FAST).arena
     streams = _streams(graph, calls, mode)
     return choose(streams, lives_of(streams[0].network), None).bound

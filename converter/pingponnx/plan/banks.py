@@ -53,9 +53,8 @@ def in_banks(
 def pinned(graph: Graph, wanted: Mapping[str, str], banks: Sequence[str]) -> dict[str, int]:
     """Tensors to pin, called as in the ONNX file or as here, by the tensors whose bytes they are."""
     roots = roots_of(graph)
-    names = {
-        name.partition("@")[0]: name for name in roots
-    }  # what a pass made of a tensor is called tensor@pass
+    # what a pass made of a tensor is called tensor@pass
+    names = {name.partition("@")[0]: name for name in roots}
     names |= {port.name: name for name, port in graph.ports.items()} | {name: name for name in roots}
     found: dict[str, int] = {}
     for tensor, bank in wanted.items():

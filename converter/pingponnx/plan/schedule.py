@@ -113,6 +113,11 @@ class Plan:
         """The bank that a byte of the arena lies in; None without banks."""
         return next((b for b in reversed(self.banks) if b.bytes and b.start <= offset), None)
 
+    @property
+    def streamed(self) -> frozenset[int]:
+        """The nodes that run row by row."""
+        return frozenset(node for segment in self.segments if segment.steps for node in segment.nodes)
+
     def row(self) -> dict[str, Any]:
         """What a report says of it."""
         return {

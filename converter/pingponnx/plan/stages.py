@@ -1,7 +1,7 @@
 """Stages: what each node reads and writes, row by row, as arrays that the simulation counts with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ def _none() -> Counts:
 class Extent:
     """A tensor as rows of bytes, over all samples of the batch."""
 
-    name: str
     rows: int
     row_bytes: int
     samples: int = 1
@@ -36,16 +35,15 @@ class Extent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
-    """Rows [low, high) of `tensor` that each unit needs; both rise. `index` is the node's input."""
+    """Rows [low, high) of `tensor` that each unit needs; both rise."""
 
     tensor: str
-    index: int
     low: Counts
     high: Counts
 
     def mirrored(self, rows: int) -> "Read":
         """The same read in the other direction: units and rows counted from the last one."""
-        return Read(self.tensor, self.index, rows - self.high[::-1], rows - self.low[::-1])
+        return Read(self.tensor, rows - self.high[::-1], rows - self.low[::-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +118,7 @@ def network_of(graph: Graph, calls: Sequence[Call | None], mode: InputMode) -> N
     roots = roots_of(graph)
     extents = extents_of(graph)
     external = set(graph.inputs) if mode is InputMode.EXTERNAL else set()
-    stages = [feed(extents[graph.inputs[0]])] if mode is InputMode.ROWS else []
+    stages = [feed(graph.inputs[0], extents[graph.inputs[0]])] if mode is InputMode.ROWS else []
     for index, call in enumerate(calls):
         if call is not None:
             stages.append(_stage(graph, index, call, roots, extents, external))
@@ -168,22 +166,22 @@ def extents_of(graph: Graph) -> dict[str, Extent]:
     for name, root in roots.items():
         alias = extent_of(graph.tensors[name])
         if root in graph.inputs and alias.rows > found[root].rows:
-            found[root] = replace(alias, name=root)
+            found[root] = alias
     return found
 
 
 def extent_of(tensor: Tensor) -> Extent:
     """`n h w c` and `n w c` tensors have a row per index of their second axis, others are one row."""
     if len(tensor.shape) not in (3, 4) or not tensor.size:
-        return Extent(tensor.name, 1, tensor.bytes)
+        return Extent(1, tensor.bytes)
     samples, rows = tensor.shape[:2]
-    return Extent(tensor.name, samples * rows, tensor.bytes // (samples * rows), samples)
+    return Extent(samples * rows, tensor.bytes // (samples * rows), samples)
 
 
-def feed(extent: Extent) -> Stage:
+def feed(name: str, extent: Extent) -> Stage:
     """The stage that takes the network's input row by row."""
     rows = np.arange(1, extent.rows + 1)
-    return Stage(FEED, None, {}, (extent.name,), None, (), rows, rows)
+    return Stage(FEED, None, {}, (name,), None, (), rows, rows)
 
 
 def _stage(
@@ -204,16 +202,14 @@ def _stage(
     rows = call.rows
     if rows is None or len(node.outputs) != 1 or set(activations) != set(rows.windows):
         return whole
-    if not rows.any_rows and any(
-        not _alike(extent_of(t), extents[roots[t.name]]) for t in activations.values()
-    ):
+    if not rows.any_rows and any(extent_of(t) != extents[roots[t.name]] for t in activations.values()):
         return whole  # read through an alias that has other rows
     sources = [extents[roots[t.name]] for t in activations.values()]
     units, samples, output_rows = _units(rows, extents[whole.output], sources)
     if not units:
         return whole
     reads = tuple(
-        _read(i, extents[roots[t.name]], rows, samples, output_rows, units)
+        _read(roots[t.name], extents[roots[t.name]], rows, rows.windows[i], samples, output_rows, units)
         for i, t in activations.items()
         if roots[t.name] not in external
     )
@@ -221,10 +217,6 @@ def _stage(
     complete = (count + 1) // units
     touched = complete if rows.accumulator else count // units + 1
     return Stage(index, call, taps, whole.outputs, rows, reads, touched, complete)
-
-
-def _alike(a: Extent, b: Extent) -> bool:
-    return (a.rows, a.row_bytes, a.samples) == (b.rows, b.row_bytes, b.samples)
 
 
 def _units(rows: Rows, output: Extent, inputs: Sequence[Extent]) -> tuple[int, int, int]:
@@ -237,14 +229,16 @@ def _units(rows: Rows, output: Extent, inputs: Sequence[Extent]) -> tuple[int, i
     return inputs[0].rows // samples, samples, 1
 
 
-def _read(index: int, x: Extent, rows: Rows, samples: int, output_rows: int, units: int) -> Read:
+def _read(
+    name: str, x: Extent, rows: Rows, window: RowWindow, samples: int, output_rows: int, units: int
+) -> Read:
     """The window of every unit, cut to its sample."""
     unit = np.arange(samples * output_rows * units)
     row = unit // units
-    window, height = rows.windows[index], x.rows // samples
+    height = x.rows // samples
     if rows.units == ALL_ROWS:
         window = RowWindow()
     first = (row % output_rows * rows.step + unit % units) * window.stride - window.pad
     base = row // output_rows * height
     low = base + np.clip(first, 0, height)
-    return Read(x.name, index, low, base + np.clip(first + window.extent, 0, height))
+    return Read(name, low, base + np.clip(first + window.extent, 0, height))
