@@ -69,16 +69,16 @@ PACKED_INLINE void conv_packed_s8_finish(const conv_packed_params_s8 *p, const u
     int8_t *const next = output + p->out_c;
 #pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
-        const packed_s8_scale scale = packed_s8_scale_of(stream, channels, c);
+        const scale_s8 scale = packed_s8_scale_of(stream, channels, c);
         int32_t acc = packed_s8_accumulator(sums, c, 0);
         if (pixels == 2 && !pool) {
             const int32_t other = packed_s8_accumulator(sums, c, 1);
-            next[c] = (int8_t)ssat8(packed_s8_requantize(other, scale, zero));
+            next[c] = (int8_t)ssat8(requantize_proven(other, scale, zero));
         }
         if (pixels == 2 && pool) {
             acc = max_s32(acc, packed_s8_accumulator(sums, c, 1));
         }
-        const int32_t y = ssat8(packed_s8_requantize(acc, scale, zero));
+        const int32_t y = ssat8(requantize_proven(acc, scale, zero));
         output[c] = (int8_t)(pool ? max_s32(y, output[c]) : y);
     }
 }

@@ -111,9 +111,9 @@ PACKED_INLINE const uint32_t *gemm_packed_s8_finish(const gemm_packed_params_s8 
                                                     int32_t pairs, int32_t count, const int32_t *sums,
                                                     int8_t *output) {
     for (int32_t c = 0; c < count; ++c) {
-        const packed_s8_scale scale = packed_s8_scale_of(stream, 2 * pairs, c);
+        const scale_s8 scale = packed_s8_scale_of(stream, 2 * pairs, c);
         const int32_t acc = packed_s8_accumulator(sums, c, 0);
-        output[c] = packed_s8_clamp(packed_s8_requantize(acc, scale, p->output_zero_point), p->low, p->high);
+        output[c] = saturate_s8(requantize_proven(acc, scale, p->output_zero_point), p->low, p->high);
     }
     return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }

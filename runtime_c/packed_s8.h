@@ -19,7 +19,7 @@
 #ifndef PINGPONNX_PACKED_S8_H
 #define PINGPONNX_PACKED_S8_H
 
-#include "dsp.h"
+#include "requantize_s8.h"
 
 #define PACKED_INLINE static inline __attribute__((always_inline))
 
@@ -154,46 +154,21 @@ PACKED_INLINE int32_t packed_s8_accumulator(const int32_t *sums, int32_t channel
     return (int32_t)((uint32_t)sum[2] - (uint32_t)sum[0]) >> 8;
 }
 
-/* How a channel is scaled. */
-typedef struct {
-    int32_t multiplier, right;
-} packed_s8_scale;
-
 #if defined(PINGPONNX_ROUNDING_TFLITE)
 enum { PACKED_SCALE_WORDS = 2 };
 #else
 enum { PACKED_SCALE_WORDS = 1 };
 #endif
 
-/* One of `channels`, whose scales are the stream's next words. */
-PACKED_INLINE packed_s8_scale packed_s8_scale_of(const uint32_t *stream, int32_t channels, int32_t channel) {
-    packed_s8_scale scale = {(int32_t)stream[channel], -PINGPONNX_PLAIN_SHIFT};
+/* How one of `channels` is scaled: the stream's next words are their multipliers, and under TFLite's rounding
+ * then how far they shift to the right; else the shift is plain.
+ */
+PACKED_INLINE scale_s8 packed_s8_scale_of(const uint32_t *stream, int32_t channels, int32_t channel) {
+    scale_s8 scale = {(int32_t)stream[channel], PINGPONNX_PLAIN_SHIFT, PACKED_SCALE_WORDS == 1};
     if (PACKED_SCALE_WORDS == 2) {
-        scale.right = (int32_t)stream[channels + channel];
+        scale.shift = -(int32_t)stream[channels + channel];
     }
     return scale;
-}
-
-/* Requantizes where the converter has proven that |acc| < 2^30, and that the shift is plain under single
- * rounding, or to the right by at least one under TFLite's.
- */
-PACKED_INLINE int32_t packed_s8_requantize(int32_t acc, packed_s8_scale scale, int32_t zero_point) {
-#if !defined(PINGPONNX_ROUNDING_TFLITE)
-    return smmlar(acc, scale.multiplier, zero_point);
-#elif defined(PINGPONNX_DSP)
-    /* halves away from zero: less one if negative, and plus the last bit that is shifted out */
-    int32_t y = acc * 2;
-    __asm("smmulr %0, %0, %1\n\t"
-          "add %0, %0, %0, asr #31\n\t"
-          "asrs %0, %0, %2\n\t"
-          "adc %0, %0, %3"
-          : "+&r"(y)
-          : "r"(scale.multiplier), "r"(scale.right), "r"(zero_point)
-          : "cc");
-    return y;
-#else
-    return requantize(acc, scale.multiplier, -scale.right) + zero_point;
-#endif
 }
 
 /* Four values as one pixel's words of a column. */
@@ -216,10 +191,6 @@ PACKED_INLINE void packed_s8_expand(uint32_t *column, const int8_t *values, int3
     for (; quads > 0; --quads, values += 4, column += 4) {
         packed_s8_expand_quad(column, values);
     }
-}
-
-PACKED_INLINE int8_t packed_s8_clamp(int32_t value, int32_t low, int32_t high) {
-    return low == INT8_MIN && high == INT8_MAX ? (int8_t)ssat8(value) : clamp_s8(value, low, high);
 }
 
 #endif
