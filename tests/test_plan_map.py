@@ -14,6 +14,7 @@ from pingponnx.ir import Graph, Node
 from pingponnx.pipeline import Conversion
 from pingponnx.plan import InputMode, Plan
 from pingponnx.report.memory_plan import held, plan_lines, plan_result
+from pingponnx.report.picture import Picture, picture
 from pingponnx.report.plan_map import plan_map
 from pingponnx.select import Goal
 
@@ -29,6 +30,10 @@ def lenet(examples: Path) -> Conversion:
 
 def _smallest(path: Path, **changes: Any) -> Conversion:
     return converted(path, goal=Goal.RAM, **changes)
+
+
+def _drawn(conversion: Conversion) -> str:
+    return plan_map(picture(conversion.graph, conversion.plan))
 
 
 def _blocks(svg: str) -> list[ElementTree.Element]:
@@ -48,7 +53,7 @@ def _title(element: ElementTree.Element) -> str:
 @pytest.mark.parametrize("mode", [InputMode.RESIDENT, InputMode.ROWS])
 def test_every_block_is_drawn_once(name: str, mode: InputMode, examples: Path) -> None:
     conversion = _smallest(examples / f"{name}.onnx", input_mode=mode)
-    drawn = _blocks(plan_map(conversion.graph, conversion.plan))
+    drawn = _blocks(_drawn(conversion))
     assert [b.get("class") for b in drawn] == [b.kind for b in conversion.plan.blocks]
     for element, block in zip(drawn, conversion.plan.blocks, strict=True):
         assert f"bytes {block.offset:,} to {block.offset + block.bytes - 1:,}" in _title(element)
@@ -63,7 +68,7 @@ def _extent(element: ElementTree.Element) -> tuple[float, ...]:
 
 def test_addresses_and_lives_are_to_scale(lenet: Conversion) -> None:
     """Blocks without a common byte or a common node have no common point; the highest ends at the arena."""
-    drawn = [_extent(e) for e in _blocks(plan_map(lenet.graph, lenet.plan))]
+    drawn = [_extent(e) for e in _blocks(_drawn(lenet))]
     scale = max(bottom for _, _, _, bottom in drawn) - min(top for _, top, _, _ in drawn)
     for (_, top, _, bottom), block in zip(drawn, lenet.plan.blocks, strict=True):
         assert abs((bottom - top) / scale - block.bytes / lenet.plan.arena) < 0.003
@@ -76,7 +81,7 @@ def test_addresses_and_lives_are_to_scale(lenet: Conversion) -> None:
 
 
 def test_a_ring_shows_its_rows(lenet: Conversion) -> None:
-    rings = [b for b in _blocks(plan_map(lenet.graph, lenet.plan)) if b.get("class") == "ring"]
+    rings = [b for b in _blocks(_drawn(lenet)) if b.get("class") == "ring"]
     rows = [ring.rows for ring in lenet.plan.rings.values()]
     drawn = [
         e.get("d", "").count("M") for r in rings for e in r.iter(f"{SVG}path") if e.get("class") == "row"
@@ -85,20 +90,25 @@ def test_a_ring_shows_its_rows(lenet: Conversion) -> None:
 
 
 def test_the_peak_is_marked(lenet: Conversion) -> None:
-    svg = ElementTree.fromstring(plan_map(lenet.graph, lenet.plan))
+    svg = ElementTree.fromstring(_drawn(lenet))
     marked = [g for g in svg.iter(f"{SVG}g") if g.get("class") == "segment peak"]
     peak = max(held(lenet.plan, segment) for segment in lenet.plan.segments)
     assert len(marked) == 1 and f"{peak:,} bytes held" in _title(marked[0])
     assert peak <= lenet.plan.arena
 
 
+def test_a_picture_survives_json(lenet: Conversion) -> None:
+    found = picture(lenet.graph, lenet.plan)
+    assert Picture.from_row(json.loads(json.dumps(found.row()))) == found
+
+
 def test_same_plan_same_bytes(lenet: Conversion, examples: Path) -> None:
     again = _smallest(examples / "lenet5" / "lenet5_int8.onnx")
-    assert plan_map(lenet.graph, lenet.plan) == plan_map(again.graph, again.plan)
+    assert _drawn(lenet) == _drawn(again)
 
 
 def test_the_picture_needs_nothing_else(lenet: Conversion) -> None:
-    svg = plan_map(lenet.graph, lenet.plan)
+    svg = _drawn(lenet)
     assert "prefers-color-scheme: dark" in svg
     assert "<script" not in svg and "href" not in svg and "url(" not in svg and "@import" not in svg
     assert re.findall(r"https?://[^\"]+", svg) == ["http://www.w3.org/2000/svg"]
@@ -127,7 +137,7 @@ def _hostile(graph: Graph, memory: Plan) -> tuple[Graph, Plan]:
 
 def test_names_of_strangers_are_harmless(lenet: Conversion) -> None:
     graph, memory = _hostile(lenet.graph, lenet.plan)
-    svg = plan_map(graph, memory)
+    svg = plan_map(picture(graph, memory))
     assert "<script" not in svg and "<!--" not in svg and "\x1b" not in svg and "\x00" not in svg
     tags = {element.tag for element in ElementTree.fromstring(svg).iter()}
     assert tags == {f"{SVG}{tag}" for tag in ("svg", "title", "style", "rect", "g", "path", "text")}
@@ -199,7 +209,7 @@ def test_the_documented_numbers(examples: Path) -> None:
 def test_the_picture_of_the_document_is_of_this_size(shared_models: Path) -> None:
     made = _smallest(shared_models / "mlperf_ic_int8.onnx", target="cortex-m4")
     kept = (ROOT / "docs" / "pictures" / "resnet8-plan.svg").read_text(encoding="utf-8")
-    titles = [_headline(svg) for svg in (kept, plan_map(made.graph, made.plan))]
+    titles = [_headline(svg) for svg in (kept, _drawn(made))]
     assert titles[0] == titles[1], "draw it again: `pingponnx plan --goal ram --map`"
 
 

@@ -117,12 +117,13 @@ def plan(
     from pingponnx import pipeline
     from pingponnx.output import write_file
     from pingponnx.report.memory_plan import plan_lines, plan_result
+    from pingponnx.report.picture import picture
     from pingponnx.report.plan_map import plan_map
 
     with stderr.status("planning"):
         conversion = pipeline.convert(pipeline.normal_form(model, options), options)
     if drawing:
-        write_file(drawing, plan_map(conversion.graph, conversion.plan).encode())
+        write_file(drawing, plan_map(picture(conversion.graph, conversion.plan)).encode())
     if as_json:
         print_json(plan_result(conversion))
     else:

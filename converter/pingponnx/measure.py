@@ -19,6 +19,7 @@ from pingponnx.ir import Array, DType, Graph
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Conversion, Options, convert, firmware, normal_form
 from pingponnx.plan import InputMode
+from pingponnx.report.picture import picture
 from pingponnx.run import Execution, qemu_version, run
 from pingponnx.samples import Sample, feeds, input_bytes, random_samples, read_samples
 from pingponnx.select import variant
@@ -68,7 +69,7 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
         _identity(conversion)
         | {"input_mode": str(options.input_mode), "input_obstacle": obstacle}
         | _memory(conversion, plain, execution)
-        | {"plan": conversion.plan.row()}
+        | {"plan": conversion.plan.row() | {"picture": picture(conversion.graph, conversion.plan).row()}}
         | {"hot_weights": conversion.hot.row(conversion.graph, conversion.entry.prefix)}
         | _judgement(what, conversion, execution)
         | (accounts.row() if accounts else {"ledger": None, "stack_bound": None})

@@ -4,16 +4,12 @@ SVG of its own, without network or script, light or dark as the reader likes it.
 no name from a model can become markup.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count, takewhile
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from pingponnx.ir import Graph
-from pingponnx.plan import Placed, Plan, roots_of
-from pingponnx.plan.schedule import FEED, Segment
-from pingponnx.report.memory_plan import certificate, describe_ring, held, members, streamed
+from pingponnx.report.picture import Block, Picture, Strip
 from pingponnx.report.tables import short
 from pingponnx.terminal import plain
 
@@ -34,9 +30,14 @@ _KINDS = {  # kind -> colour on white and on black
 _INK, _PAPER = ("#1b1f24", "#e6e8eb"), ("#ffffff", "#15181c")
 
 
-def plan_map(graph: Graph, plan: Plan) -> str:
+def plan_map(picture: Picture) -> str:
     """The text of an SVG file; the same plan always gives the same bytes."""
-    return _Map(graph, plan).text()
+    return _Map(picture).text(style())
+
+
+def embedded_map(picture: Picture) -> str:
+    """The SVG as part of a page that has `style()` once."""
+    return _Map(picture).text("")
 
 
 @dataclass(frozen=True)
@@ -72,19 +73,17 @@ class _Box:
 class _Map:
     """The picture while it is drawn, from the background to the front."""
 
-    def __init__(self, graph: Graph, plan: Plan) -> None:
-        self.graph, self.plan = graph, plan
-        ran = {k for segment in plan.segments for k in members(segment)}
-        ends = {end for block in plan.blocks for end in (block.first, block.last)}
-        self.columns = sorted(ran | ends)  # an alias such as Reshape costs nothing and has no column
-        self.peak = max((held(plan, segment) for segment in plan.segments), default=0)
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        self.places = {column.node: place for place, column in enumerate(picture.columns)}
         self.captions: list[_Box] = []
         low, high = _COLUMN
-        self.step = max(low, min(high, _WIDTH / max(len(self.columns), 1)))
-        self.right = _LEFT + self.step * len(self.columns)
+        self.step = max(low, min(high, _WIDTH / max(len(self.places), 1)))
+        self.right = _LEFT + self.step * len(self.places)
         self.width, self.height = max(self.right + _RIGHT, 640), _TOP + _HEIGHT + _BOTTOM
         self.svg = Element(
             "svg",
+            {"class": "plan-map"},
             xmlns="http://www.w3.org/2000/svg",
             viewBox=f"0 0 {_n(self.width)} {self.height}",
             width=_n(self.width),
@@ -92,18 +91,20 @@ class _Map:
             role="img",
         )
 
-    def text(self) -> str:
-        SubElement(self.svg, "title").text = plain(f"Memory plan of {self.graph.name}")
-        SubElement(self.svg, "style").text = _style()
+    def text(self, css: str) -> str:
+        SubElement(self.svg, "title").text = plain(f"Memory plan of {self.picture.model}")
+        if css:
+            SubElement(self.svg, "style").text = css
         SubElement(self.svg, "rect", {"class": "paper", "width": "100%", "height": "100%"})
         self._header()
         self._legend()
         self._addresses()
         self._nodes()
-        self._segments()
+        for strip in self.picture.strips:
+            self._strip(strip)
         self._reserved()
         blocks = SubElement(self.svg, "g", {"class": "blocks"})
-        for block in self.plan.blocks:
+        for block in self.picture.blocks:
             self._block(blocks, block)
         self._borders()
         indent(self.svg, " ")
@@ -112,34 +113,15 @@ class _Map:
     # -- where things are -------------------------------------------------------------------------
 
     def _x(self, node: int) -> float:
-        return _LEFT + self.step * self.columns.index(node)
+        return _LEFT + self.step * self.places[node]
 
     def _y(self, address: int) -> float:
-        return _TOP + _HEIGHT * (1 - address / max(self.plan.arena, 1))
+        return _TOP + _HEIGHT * (1 - address / max(self.picture.arena, 1))
 
-    def _box(self, block: Placed, first: int, last: int) -> _Box:
+    def _box(self, block: Block, first: int, last: int) -> _Box:
         bottom = self._y(block.offset)
         top = min(self._y(block.offset + block.bytes), bottom - 1)  # a few bytes must be visible too
         return _Box(self._x(first), top, self._x(last) + self.step, bottom)
-
-    @cached_property
-    def _roots(self) -> dict[str, str]:
-        return roots_of(self.graph)
-
-    def _users(self, block: Placed) -> tuple[int, int]:
-        """The first and the last node that has to do with a block."""
-        if block.kind in ("tensor", "scratch"):
-            return block.first, block.last
-        writers = (k for k, node in enumerate(self.graph.nodes) if block.name in node.outputs)
-        writer = next(writers, FEED)
-        if block.kind == "accumulator":
-            return writer, writer
-        readers = (
-            k
-            for k, node in enumerate(self.graph.nodes)
-            if any(self._roots.get(name) == block.name for name in node.inputs) and not node.op.alias
-        )
-        return writer, max(readers, default=writer)
 
     # -- the parts --------------------------------------------------------------------------------
 
@@ -148,72 +130,60 @@ class _Map:
         SubElement(parent, "text", {"x": _n(x), "y": _n(y), **look, **more}).text = plain(text)
 
     def _header(self) -> None:
-        plan, name = self.plan, short(self.graph.name)
-        self._write(self.svg, _LEFT, 26, f"{name}: {plan.arena:,} bytes, {plan.strategy}", "title")
-        self._write(self.svg, _LEFT, 45, f"{certificate(plan)}; at the peak {self.peak:,} bytes are in use")
+        shown = self.picture
+        title = f"{short(shown.model)}: {shown.arena:,} bytes, {shown.strategy}"
+        self._write(self.svg, _LEFT, 26, title, "title")
+        self._write(self.svg, _LEFT, 45, f"{shown.certificate}; at the peak {shown.peak:,} bytes are in use")
 
     def _legend(self) -> None:
         x = float(_LEFT)
         for kind in _KINDS:
-            if any(block.kind == kind for block in self.plan.blocks):
+            if any(block.kind == kind for block in self.picture.blocks):
                 group = SubElement(self.svg, "g", {"class": kind})
                 SubElement(group, "path", {"class": "block", "d": _Box(x, 56, x + 14, 66).path})
                 self._write(group, x + 19, 65, kind)
                 x += 34 + _CHARACTER * len(kind)
-        if self._streamed:
+        if any(strip.steps for strip in self.picture.strips):
             SubElement(self.svg, "path", {"class": "reserved tensor", "d": _Box(x, 56, x + 14, 66).path})
             self._write(self.svg, x + 19, 65, "held while its segment streams")
 
     def _addresses(self) -> None:
         group = SubElement(self.svg, "g", {"class": "axis"})
-        step = _tick(self.plan.arena)
-        for address in takewhile(lambda a: a < self.plan.arena, count(0, step)):
+        step = _tick(self.picture.arena)
+        for address in takewhile(lambda a: a < self.picture.arena, count(0, step)):
             y = self._y(address)
             SubElement(group, "path", d=f"M{_LEFT} {_n(y)}H{_n(self.right)}")
             if address == 0 or y - _TOP > _LINE:
                 self._write(group, _LEFT - 8, y + 3.5, f"{address:,}", "end")
-        self._write(group, _LEFT - 8, _TOP + 3.5, f"{self.plan.arena:,}", "end strong")
+        self._write(group, _LEFT - 8, _TOP + 3.5, f"{self.picture.arena:,}", "end strong")
         SubElement(group, "path", {"class": "arena", "d": f"M{_LEFT} {_TOP}H{_n(self.right)}"})
 
     def _nodes(self) -> None:
         group = SubElement(self.svg, "g", {"class": "nodes"})
-        for node in self.columns:
-            x, y = self._x(node) + self.step / 2 + 3, _TOP + _HEIGHT + 14
-            inside = 0 <= node < len(self.graph.nodes)
+        for column in self.picture.columns:
+            x, y = self._x(column.node) + self.step / 2 + 3, _TOP + _HEIGHT + 14
             item = SubElement(group, "g")
-            if inside:
-                SubElement(item, "title").text = plain(self.graph.nodes[node].name)
+            if column.name:
+                SubElement(item, "title").text = plain(column.name)
             turn = f"rotate(-40 {_n(x)} {_n(y)})"
-            self._write(item, x, y, self._label(node), "end", transform=turn)
+            self._write(item, x, y, column.label, "end", transform=turn)
 
-    def _label(self, node: int) -> str:
-        if node < 0:
-            return "input"
-        if node >= len(self.graph.nodes):
-            return "output"
-        return f"{node} {type(self.graph.nodes[node].op).__name__}"
-
-    @property
-    def _streamed(self) -> list[Segment]:
-        return [segment for segment in self.plan.segments if streamed(segment)]
-
-    def _segments(self) -> None:
-        """A strip above the plot: which nodes run together, in which direction, and where the peak is."""
-        for segment in self.plan.segments:
-            nodes, size = members(segment), held(self.plan, segment)
-            box = _Box(self._x(nodes[0]) + 1, _TOP - 24, self._x(nodes[-1]) + self.step - 1, _TOP - 8)
-            group = SubElement(self.svg, "g", {"class": "segment peak" if size == self.peak else "segment"})
-            direction = "backward" if segment.backward else "forward"
-            steps = f"streamed in {len(segment.steps)} steps" if streamed(segment) else "layer by layer"
-            SubElement(group, "title").text = f"{steps}, {direction}, {size:,} bytes held"
-            SubElement(group, "path", d=box.path)
-            arrow = "←" if segment.backward else "→"
-            long = f"{steps} {arrow} {size:,} bytes{', the peak' if size == self.peak else ''}"
-            label = next(text for text in (long, f"{arrow} {size:,}", arrow, "") if _fits(text, box))
-            self._write(group, (box.left + box.right) / 2, box.bottom - 4.5, label, "middle")
-            if size == self.peak:
-                guide = _Box(box.left - 1, _TOP, box.right + 1, _TOP + _HEIGHT)
-                SubElement(group, "path", {"class": "guide", "d": guide.path})
+    def _strip(self, strip: Strip) -> None:
+        """Above the plot: which nodes run together, in which direction, and where the peak is."""
+        peak = strip.bytes == self.picture.peak
+        box = _Box(self._x(strip.first) + 1, _TOP - 24, self._x(strip.last) + self.step - 1, _TOP - 8)
+        group = SubElement(self.svg, "g", {"class": "segment peak" if peak else "segment"})
+        direction = "backward" if strip.backward else "forward"
+        steps = f"streamed in {strip.steps} steps" if strip.steps else "layer by layer"
+        SubElement(group, "title").text = f"{steps}, {direction}, {strip.bytes:,} bytes held"
+        SubElement(group, "path", d=box.path)
+        arrow = "←" if strip.backward else "→"
+        long = f"{steps} {arrow} {strip.bytes:,} bytes{', the peak' if peak else ''}"
+        label = next(text for text in (long, f"{arrow} {strip.bytes:,}", arrow, "") if _fits(text, box))
+        self._write(group, (box.left + box.right) / 2, box.bottom - 4.5, label, "middle")
+        if peak:
+            guide = _Box(box.left - 1, _TOP, box.right + 1, _TOP + _HEIGHT)
+            SubElement(group, "path", {"class": "guide", "d": guide.path})
 
     def _reserved(self) -> None:
         """While a segment streams its blocks stay, also beside the nodes that use them: one area a kind.
@@ -221,41 +191,36 @@ class _Map:
         Scratch does not: it is nobody's between two calls.
         """
         paths: dict[str, list[str]] = {}
-        for segment in self._streamed:
-            nodes = members(segment)
-            for block in (block for block in self.plan.blocks if block.kind != "scratch"):
-                first, last = self._users(block)
-                if first <= nodes[-1] and nodes[0] <= last:
-                    box = self._box(block, nodes[0], nodes[-1])
+        for strip in (strip for strip in self.picture.strips if strip.steps):
+            for block in (block for block in self.picture.blocks if block.kind != "scratch"):
+                if block.first <= strip.last and strip.first <= block.last:
+                    box = self._box(block, strip.first, strip.last)
                     paths.setdefault(block.kind, []).append(box.path)
         for kind, parts in sorted(paths.items()):
             SubElement(self.svg, "path", {"class": f"reserved {kind}", "d": "".join(parts)})
 
-    def _block(self, parent: Element, block: Placed) -> None:
-        first, last = self._users(block)
-        box = self._box(block, first, last)
+    def _block(self, parent: Element, block: Block) -> None:
+        box = self._box(block, block.first, block.last)
         group = SubElement(parent, "g", {"class": block.kind})
         SubElement(group, "title").text = plain("; ".join(self._description(block)))
         SubElement(group, "path", {"class": "block", "d": box.path})
-        ring = self.plan.rings.get(block.name)
-        if block.kind == "ring" and ring:
-            lines = (self._y(block.offset + row * ring.row_bytes) for row in range(1, ring.rows))
+        if block.rows:
+            lines = (self._y(block.offset + row * block.row_bytes) for row in range(1, block.rows))
             path = "".join(f"M{_n(box.left)} {_n(y)}H{_n(box.right)}" for y in lines)
             SubElement(group, "path", {"class": "row", "d": path})
-        self._caption(group, block, first, box)
+        self._caption(group, block, box)
 
-    def _description(self, block: Placed) -> Iterator[str]:
+    def _description(self, block: Block) -> Iterator[str]:
         yield f"{block.kind} {block.name}" if block.kind != "scratch" else "scratch"
         yield f"bytes {block.offset:,} to {block.offset + block.bytes - 1:,} ({block.bytes:,})"
-        first, last = self._users(block)
-        yield f"from {self._label(first)} to {self._label(last)}"
-        if block.kind in ("ring", "spare") and block.name in self.plan.rings:
-            yield describe_ring(self.plan.rings[block.name])
+        yield f"from {self.picture.label(block.first)} to {self.picture.label(block.last)}"
+        if block.note:
+            yield block.note
 
-    def _caption(self, group: Element, block: Placed, first: int, box: _Box) -> None:
+    def _caption(self, group: Element, block: Block, box: _Box) -> None:
         """Name and bytes, a long name as the node that makes the block, where no other caption is."""
         size = f"{block.bytes:,}"
-        names = [self._label(first)] if block.kind == "scratch" else [block.name, self._label(first)]
+        names = [self.picture.label(block.first)] if block.kind == "scratch" else [block.name, self.picture.label(block.first)]
         choices = [*([name, size] for name in names), *([f"{name}, {size}"] for name in names), [size]]
         for lines in choices:
             width, height = _CHARACTER * max(map(len, lines)) + 4, _LINE * len(lines)
@@ -272,10 +237,10 @@ class _Map:
                     return
 
     def _borders(self) -> None:
-        for bank in (bank for bank in self.plan.banks if bank.bytes):
-            y = self._y(bank.start)
+        for name, start in self.picture.banks:
+            y = self._y(start)
             SubElement(self.svg, "path", {"class": "bank", "d": f"M{_LEFT} {_n(y)}H{_n(self.right)}"})
-            self._write(self.svg, self.right - 4, y - 4, f"bank {bank.name}", "end")
+            self._write(self.svg, self.right - 4, y - 4, f"bank {name}", "end")
 
 
 def _fits(text: str, box: _Box) -> bool:
@@ -293,35 +258,42 @@ def _tick(arena: int) -> int:
     return step
 
 
-def _style() -> str:
-    """Colours stand in rules of their own, for light and for dark: not every viewer knows variables."""
-    fixed = """
-text { font: 10px system-ui, "DejaVu Sans", sans-serif; stroke: none; }
-.title { font-size: 15px; font-weight: 600; }
-.strong { font-weight: 600; }
-.middle { text-anchor: middle; }
-.end { text-anchor: end; }
-.block { fill-opacity: .42; stroke-width: 1; }
-.reserved { fill-opacity: .13; }
-.row { fill: none; stroke-opacity: .55; stroke-dasharray: 3 2; }
-.axis path { fill: none; stroke-opacity: .14; }
-.axis .arena { stroke-opacity: 1; stroke-width: 1.5; }
-.bank { stroke-dasharray: 6 4; }
-.segment path { fill-opacity: .07; stroke-opacity: .35; }
-.peak path { stroke-opacity: 1; }
-.segment .guide { fill: none; stroke-dasharray: 4 4; stroke-opacity: .5; }
-.peak text { font-weight: 600; }
-"""
-    return f"{fixed}{_colours(0)}@media (prefers-color-scheme: dark) {{\n{_colours(1)}}}\n"
+_LOOK = {
+    "text": 'font: 10px system-ui, "DejaVu Sans", sans-serif; stroke: none;',
+    ".title": "font-size: 15px; font-weight: 600;",
+    ".strong": "font-weight: 600;",
+    ".middle": "text-anchor: middle;",
+    ".end": "text-anchor: end;",
+    ".block": "fill-opacity: .42; stroke-width: 1;",
+    ".blocks g:hover .block": "fill-opacity: .8; stroke-width: 2;",
+    ".reserved": "fill-opacity: .13;",
+    ".row": "fill: none; stroke-opacity: .55; stroke-dasharray: 3 2;",
+    ".axis path": "fill: none; stroke-opacity: .14;",
+    ".axis .arena": "stroke-opacity: 1; stroke-width: 1.5;",
+    ".bank": "stroke-dasharray: 6 4;",
+    ".segment path": "fill-opacity: .07; stroke-opacity: .35;",
+    ".peak path": "stroke-opacity: 1;",
+    ".segment .guide": "fill: none; stroke-dasharray: 4 4; stroke-opacity: .5; pointer-events: none;",
+    ".peak text": "font-weight: 600;",
+}
 
 
-def _colours(dark: int) -> str:
+def style() -> str:
+    """CSS of every map, for maps only. Not every viewer knows variables: light and dark have rules of their own."""
+    dark = _rules(_colours(1))
+    return f"\n{_rules(_LOOK)}{_rules(_colours(0))}@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
+
+
+def _rules(look: Mapping[str, str]) -> str:
+    scoped = ((", ".join(f".plan-map {s}" for s in key.split(", ")), value) for key, value in look.items())
+    return "".join(f"{selectors} {{ {value} }}\n" for selectors, value in scoped)
+
+
+def _colours(dark: int) -> dict[str, str]:
     ink = _INK[dark]
-    rules = [f"text {{ fill: {ink}; }}", f".paper {{ fill: {_PAPER[dark]}; }}"]
-    rules += [f".axis path, .segment path, .bank {{ stroke: {ink}; }}", f".segment path {{ fill: {ink}; }}"]
+    rules = {"text": f"fill: {ink};", ".paper": f"fill: {_PAPER[dark]};"}
+    rules |= {".axis path, .segment path, .bank": f"stroke: {ink};", ".segment path": f"fill: {ink};"}
     for kind, colours in _KINDS.items():
-        rules += [
-            f".{kind} path, .{kind}.reserved {{ fill: {colours[dark]}; }}",
-            f".{kind} path {{ stroke: {colours[dark]}; }}",
-        ]
-    return "\n".join(rules) + "\n"
+        rules[f".{kind} path, .{kind}.reserved"] = f"fill: {colours[dark]};"
+        rules[f".{kind} path"] = f"stroke: {colours[dark]};"
+    return rules
