@@ -1,7 +1,7 @@
 # make demo   set everything up, then compare both engines on the shipped models (reports/demo/)
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
-.PHONY: demo test check format setup toolchain bench baseline docs clean
+.PHONY: demo test check format setup toolchain browser bench baseline docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,13 +13,16 @@ setup: toolchain .venv/ready
 toolchain:
 	@sh tools/toolchain.sh
 
+browser: toolchain
+	@sh tools/toolchain.sh browser
+
 .venv/ready: pyproject.toml
 	@sh tools/venv.sh $(PYTHON)
 
 demo: setup
 	$(BIN)/pingponnx report $(DEMO_MODELS) --target cortex-m4 -o reports/demo
 
-test: setup
+test: setup browser
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
 check: setup

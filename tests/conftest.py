@@ -36,7 +36,12 @@ def _missing_cmsis() -> str:
     return ""
 
 
-_NEEDS = {"qemu": _missing_qemu, "cmsis": _missing_cmsis}
+def _missing_browser() -> str:
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    return f"{' and '.join(missing)} not installed, `make browser` does it" if missing else ""
+
+
+_NEEDS = {"qemu": _missing_qemu, "cmsis": _missing_cmsis, "browser": _missing_browser}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

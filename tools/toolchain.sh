@@ -1,5 +1,6 @@
 #!/bin/sh
 # Make sure that the cross compiler, the emulator and a host compiler are there; installs them with apt.
+# With the word "browser" also Chromium and what drives it, for the tests of HTML pages.
 set -eu
 
 missing=""
@@ -17,6 +18,11 @@ else
 fi
 # Debian's python3 cannot make virtual environments without this package
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+if [ "${1:-}" = browser ]; then
+    need chromium chromium
+    need chromedriver chromium-driver
+    fc-list 2>/dev/null | grep -q . || missing="$missing fontconfig fonts-dejavu-core"
+fi
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -24,7 +30,7 @@ if ! command -v apt-get >/dev/null 2>&1; then
     for package in $missing; do
         echo "  $package" >&2
     done
-    echo "(Debian's names: an Arm bare-metal gcc with newlib, QEMU for Arm systems, a host C compiler)" >&2
+    echo "(Debian's names: an Arm bare-metal gcc with newlib, QEMU for Arm systems, a host C compiler; chromium for tests)" >&2
     exit 1
 fi
 as_root=""

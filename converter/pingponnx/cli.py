@@ -8,7 +8,7 @@ import typer
 
 from pingponnx import __version__
 from pingponnx.arguments import CONVERSION, choice, with_options
-from pingponnx.errors import MismatchError
+from pingponnx.errors import Error, MismatchError
 from pingponnx.terminal import (
     EXIT_FAILED,
     EXIT_WORSE,
@@ -110,7 +110,10 @@ def quantize(
 def plan(
     model: Model,
     options: Any,
+    file: Annotated[Path | None, typer.Argument(help="with --html: the page; MODEL-plan.html here")] = None,
     drawing: Annotated[Path | None, typer.Option("--map", help="draw the plan: an SVG file")] = None,
+    html: Annotated[bool, typer.Option("--html", help="draw the plan: a page; prints where it is")] = False,
+    show: Annotated[bool, typer.Option("--open", help="with --html: open it in a browser")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the memory plan of a model: strategies, certificate, segments and blocks."""
@@ -120,15 +123,33 @@ def plan(
     from pingponnx.report.picture import picture
     from pingponnx.report.plan_map import plan_map
 
+    if (file or show) and not html:
+        raise Error("a page is written with --html only", "add --html")
     with stderr.status("planning"):
         conversion = pipeline.convert(pipeline.normal_form(model, options), options)
     if drawing:
         write_file(drawing, plan_map(picture(conversion.graph, conversion.plan)).encode())
+    page = _plan_page(conversion, file, show) if html else None
     if as_json:
-        print_json(plan_result(conversion))
+        print_json(plan_result(conversion) | ({"html": str(page)} if page else {}))
+    elif page:
+        print(page)
     else:
         for line in plan_lines(conversion):
             print(plain(line))
+
+
+def _plan_page(conversion: Any, file: Path | None, show: bool) -> Path:
+    import webbrowser
+
+    from pingponnx.output import write_file
+    from pingponnx.report.plan_page import plan_page
+
+    path = file or Path(f"{conversion.entry.prefix}-plan.html")
+    write_file(path, plan_page(conversion).encode())
+    if show and not webbrowser.open(path.absolute().as_uri()):
+        stderr.print("no browser could be started: open the page yourself")
+    return path
 
 
 @app.command()
