@@ -54,7 +54,9 @@ class Browser:
         self.run("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
         for figure in self.find("figure.chart"):
             self.run("arguments[0].scrollIntoView()", figure)
-            WebDriverWait(self.driver, _WAIT).until(lambda _, f=figure: f.find_elements("css selector", "svg"))
+            WebDriverWait(self.driver, _WAIT).until(
+                lambda _, f=figure: f.find_elements("css selector", "svg")
+            )
         return len(self.find("figure.chart.drawn, figure.chart svg.marks"))
 
 

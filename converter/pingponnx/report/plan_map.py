@@ -220,7 +220,11 @@ class _Map:
     def _caption(self, group: Element, block: Block, box: _Box) -> None:
         """Name and bytes, a long name as the node that makes the block, where no other caption is."""
         size = f"{block.bytes:,}"
-        names = [self.picture.label(block.first)] if block.kind == "scratch" else [block.name, self.picture.label(block.first)]
+        names = (
+            [self.picture.label(block.first)]
+            if block.kind == "scratch"
+            else [block.name, self.picture.label(block.first)]
+        )
         choices = [*([name, size] for name in names), *([f"{name}, {size}"] for name in names), [size]]
         for lines in choices:
             width, height = _CHARACTER * max(map(len, lines)) + 4, _LINE * len(lines)
