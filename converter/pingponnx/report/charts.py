@@ -79,7 +79,7 @@ def bars(
     grouped: bool = False,
     step: int = 22,
 ) -> Spec:
-    """Horizontal bars, one per value of `place`: parts of a colour each stacked, or side by side if `grouped`.
+    """Horizontal bars, one per value of `place`: parts of a colour each, stacked, or beside if `grouped`.
 
     Parts of stacked bars are in the order of the rows.
     """

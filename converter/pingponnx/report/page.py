@@ -18,7 +18,7 @@ from pingponnx.terminal import plain
 
 
 def page(template: str, *, charts: bool = False, **values: Any) -> str:
-    """A page from a template that extends `page.html.j2`; with `charts` the library that draws them is in it."""
+    """A page from a template that extends `page.html.j2`; with `charts` it carries what draws them."""
     scripts = [*([library()] if charts else []), _asset("page.js")]
     environment = Environment(
         loader=PackageLoader("pingponnx"),

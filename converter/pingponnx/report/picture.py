@@ -1,4 +1,4 @@
-"""What a picture of a memory plan shows, as plain values that a report keeps: see plan_map.py for the drawing.
+"""What a picture of a memory plan shows, as plain values that a report keeps; plan_map.py draws it.
 
 Columns are nodes in the order in which they run; an alias such as Reshape costs nothing and has none.
 """
@@ -24,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The columns `first` to `last` run together, in `steps` steps (0: one node as a whole), and hold `bytes`."""
+    """Columns `first` to `last` run together, in `steps` steps (0: one node as a whole), and hold `bytes`."""
 
     first: int
     last: int

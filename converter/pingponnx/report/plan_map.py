@@ -283,7 +283,7 @@ _LOOK = {
 
 
 def style() -> str:
-    """CSS of every map, for maps only. Not every viewer knows variables: light and dark have rules of their own."""
+    """CSS for maps only. Not every viewer knows variables: light and dark have rules of their own."""
     dark = _rules(_colours(1))
     return f"\n{_rules(_LOOK)}{_rules(_colours(0))}@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
 
