@@ -82,7 +82,7 @@ def test_schema(content: dict[str, Any]) -> None:
 def test_the_ladder_of_every_measurement(content: dict[str, Any]) -> None:
     for row in content["measurements"]:
         plan = row["plan"]
-        assert set(plan) == {"strategy", "arena", "lower_bound", "strategies", "input_mode"}
+        assert set(plan) == {"strategy", "arena", "lower_bound", "strategies", "input_mode", "picture"}
         assert plan["lower_bound"] <= plan["arena"] == plan["strategies"][plan["strategy"]]
         assert plan["arena"] == row["ram"]["arena"] and plan["input_mode"] == "resident"
         assert ("two_buffers" in plan["strategies"]) == (row["variant"] == "cmsis-nn")
