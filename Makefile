@@ -6,6 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LENET := examples/lenet5
+BASELINE_TARGETS := --target cortex-m0 --target cortex-m4 --target cortex-m55
 DEMO_MODELS := $(LENET)/lenet5_f32.onnx $(LENET)/lenet5_int8.onnx examples/paper_cifar/paper_cifar_int8.onnx
 
 setup: toolchain .venv/ready
@@ -41,10 +42,11 @@ bench: setup
 
 # Deliberate updates of what is committed
 baseline: setup
-	$(BIN)/python tools/baseline.py
+	$(BIN)/pingponnx report $(DEMO_MODELS) $(BASELINE_TARGETS) -o reports/run
+	$(BIN)/pingponnx baseline reports/run/report.json
 
 docs: setup
 	$(BIN)/python tools/operator_table.py
 
 clean:
-	rm -rf reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf reports/demo reports/run .pytest_cache .mypy_cache .ruff_cache .hypothesis

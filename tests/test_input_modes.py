@@ -23,13 +23,13 @@ from models import (
 )
 from networks import write_f32, write_int8
 from pingponnx.build import build
+from pingponnx.check import check
+from pingponnx.check.rows import SCHEMA
 from pingponnx.entry import Entry
 from pingponnx.errors import UnsupportedError
 from pingponnx.measure import measure, subject
 from pingponnx.pipeline import Options, firmware
 from pingponnx.plan import InputMode
-from pingponnx.report.compare import compare
-from pingponnx.report.document import SCHEMA
 from pingponnx.run import run
 from pingponnx.samples import Sample, feeds, input_bytes, random_samples
 from pingponnx.select import Goal
@@ -263,10 +263,11 @@ def test_a_report_compares_with_cmsis_nn_as_far_as_that_can(examples: Path, tmp_
 
 def test_reports_of_before_were_of_resident_inputs() -> None:
     row: dict[str, Any] = dict.fromkeys(["model", "variant", "target", "goal", "rounding"], "x")
-    row |= {"ram": {"total": 1}, "flash": {"total": 1}, "instructions": 1}
-    old = {"schema": SCHEMA, "measurements": [row]}
-    new = {"schema": SCHEMA, "measurements": [{**row, "input_mode": "resident"}]}
-    assert compare(new, old, {}) == []
+    row |= {"ram": {"total": 1}, "flash": {"total": 1}, "cycles": 1, "instructions": 1}
+    row |= {"nodes": [], "model_sha256": "0", "equal_to_reference": True}
+    old = {"schema": SCHEMA, "tool": {}, "measurements": [row]}
+    new = {"schema": SCHEMA, "tool": {}, "measurements": [{**row, "input_mode": "resident"}]}
+    assert check(new, old).findings == ()
 
 
 # -- the header -----------------------------------------------------------------------------------------

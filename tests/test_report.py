@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from models import command_line
-from pingponnx.errors import Error
 from pingponnx.pipeline import Options
-from pingponnx.report import compare, parse_limit, render
-from pingponnx.report.compare import DEFAULT_LIMITS
+from pingponnx.report import render
 from pingponnx.reporting import Matrix, measure_all
 
 pytestmark = [pytest.mark.qemu, pytest.mark.cmsis]
@@ -165,74 +162,3 @@ def test_strings_from_a_model_are_harmless(content: dict[str, Any]) -> None:
     files = render(hostile)
     assert "<script>" not in files["report.html"] and "<script>" not in files["report.md"]
     assert "\n# h" not in files["report.md"]
-
-
-# -- comparison -------------------------------------------------------------------------------------
-
-
-def _changed(content: dict[str, Any], **values: Any) -> dict[str, Any]:
-    """The report with the first measurement changed; `ram` and `flash` are totals."""
-    other = copy.deepcopy(content)
-    row = other["measurements"][0]
-    for key, value in values.items():
-        if key in ("ram", "flash"):
-            row[key]["total"] = value
-        else:
-            row[key] = value
-    return other
-
-
-def test_compare(content: dict[str, Any]) -> None:
-    row = content["measurements"][0]
-    ram, flash, count = row["ram"]["total"], row["flash"]["total"], row["instructions"]
-
-    def worse(run: dict[str, Any], limits: dict[str, float] | None = None) -> list[str]:
-        changes = compare(run, content, DEFAULT_LIMITS if limits is None else limits)
-        return [c.metric for c in changes if c.worse]
-
-    assert compare(content, content, DEFAULT_LIMITS) == []
-    assert worse(_changed(content, ram=ram + 1)) == ["ram"]
-    assert worse(_changed(content, ram=ram - 1, instructions=count - 1)) == []
-    assert worse(_changed(content, flash=flash + flash // 200)) == []  # half a percent, limit one
-    assert worse(_changed(content, flash=flash + flash // 50)) == ["flash"]
-    assert worse(_changed(content, instructions=count + 1)) == ["instructions"]
-    assert worse(_changed(content, instructions=count + 1), {"instructions": 1.0}) == []
-    assert worse(_changed(content, instructions=None)) == ["instructions"]
-    assert worse(_changed(content, equal_to_reference=False)) == ["equal_to_reference"]
-    changes = compare(_changed(content, model_sha256="0"), content, DEFAULT_LIMITS)
-    assert [(c.metric, c.worse) for c in changes] == [("model file", False)]
-
-
-def test_new_and_vanished_measurements(content: dict[str, Any]) -> None:
-    fewer = {**content, "measurements": content["measurements"][1:]}
-    assert [(c.after, c.worse) for c in compare(content, fewer, DEFAULT_LIMITS)] == [("new", False)]
-    assert [(c.after, c.worse) for c in compare(fewer, content, DEFAULT_LIMITS)] == [("vanished", True)]
-
-
-@pytest.mark.parametrize("text", ["ram", "ram=x%", "cycles!=1", "speed=1%", "ram=-1%", ""])
-def test_bad_limits(text: str) -> None:
-    with pytest.raises(Error):
-        parse_limit(text)
-
-
-def test_not_a_report(content: dict[str, Any]) -> None:
-    for broken in ({}, [], {"schema": 2, "measurements": []}, {"schema": 1, "measurements": [{}]}):
-        with pytest.raises(Error):
-            compare(broken, content, DEFAULT_LIMITS)  # type: ignore[arg-type]
-
-
-def test_check_command(content: dict[str, Any], tmp_path: Path) -> None:
-    base, same, bad = tmp_path / "base.json", tmp_path / "same.json", tmp_path / "bad.json"
-    ram = content["measurements"][0]["ram"]["total"]
-    for path, report in ((base, content), (same, content), (bad, _changed(content, ram=2 * ram))):
-        path.write_text(json.dumps(report), encoding="utf-8")
-    done = command_line("check", same, "--baseline", base)
-    assert (done.returncode, done.stdout) == (0, "0 worse, 0 other changes\n")
-    done = command_line("check", bad, "--baseline", base)
-    assert done.returncode == 1 and "WORSE" in done.stdout and "(+100.00 %)" in done.stdout
-    assert command_line("check", bad, "--baseline", base, "--limit", "ram=100%").returncode == 0
-    done = command_line("check", bad, "--baseline", base, "--json")
-    assert json.loads(done.stdout)["worse"] == 1
-    base.write_text("{", encoding="utf-8")
-    done = command_line("check", same, "--baseline", base)
-    assert done.returncode == 2 and "hint:" in done.stderr and not done.stdout

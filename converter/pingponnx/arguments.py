@@ -72,6 +72,7 @@ _SHARED: dict[str, tuple[Any, Any]] = {
         None,
     ),
 }
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 CONVERSION = tuple(_SHARED)
 """Everything that decides what C comes out."""
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from pingponnx import __version__
-from pingponnx.arguments import CONVERSION, choice, with_options
+from pingponnx.arguments import CONVERSION, AsJson, choice, with_options
+from pingponnx.commands import COMMANDS
 from pingponnx.errors import Error, MismatchError
 from pingponnx.terminal import (
     EXIT_FAILED,
@@ -16,7 +17,6 @@ from pingponnx.terminal import (
     plain,
     print_json,
     print_table,
-    read_json,
     stderr,
     yes,
 )
@@ -30,7 +30,6 @@ app = typer.Typer(
 
 Model = Annotated[Path, typer.Argument(help="ONNX file", show_default=False)]
 Samples = Annotated[Path | None, typer.Option("--samples", help=".npz with in0, in1, ... stacked")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 _MEASURED = tuple(name for name in CONVERSION if name not in ("variant", "target", "goal"))
 
 
@@ -234,33 +233,6 @@ def _print_report(content: dict[str, Any], by: str, board: Path | None) -> None:
 
 
 @app.command()
-def check(
-    run: Annotated[Path, typer.Argument(help="report.json of this run", show_default=False)],
-    baseline: Annotated[Path, typer.Option("--baseline", help="report.json to compare with")],
-    limit: Annotated[
-        list[str] | None, typer.Option("--limit", help="ram=0%, flash=1%, instructions=0%")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare a report with a baseline: 0 nothing got worse, 1 something did, 2 cannot tell."""
-    from dataclasses import asdict
-
-    from pingponnx.report.compare import DEFAULT_LIMITS, compare, parse_limit
-
-    limits = dict(DEFAULT_LIMITS) | dict(parse_limit(text) for text in limit or [])
-    changes = compare(read_json(run), read_json(baseline), limits)
-    worse = [c for c in changes if c.worse]
-    if as_json:
-        print_json({"worse": len(worse), "changes": [asdict(c) for c in changes]})
-    else:
-        for change in changes:
-            print(plain(str(change)))
-        print(f"{len(worse)} worse, {len(changes) - len(worse)} other changes")
-    if worse:
-        raise typer.Exit(EXIT_WORSE)
-
-
-@app.command()
 def targets(
     targets_file: Annotated[Path | None, typer.Option("--targets-file", help="TOML file of your own")] = None,
     as_json: AsJson = False,
@@ -307,6 +279,10 @@ def doctor(options: Any, as_json: AsJson = False) -> None:
             print(f"{'ok     ' if f.version else 'MISSING'} {f.name}: {f.version or f.hint}")
     if any(f.version is None for f in findings):
         raise typer.Exit(EXIT_FAILED)
+
+
+for command in COMMANDS:
+    app.command()(command)
 
 
 def main() -> None:

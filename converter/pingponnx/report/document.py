@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from pingponnx.check.rows import SCHEMA
+from pingponnx.markdown import cell
 from pingponnx.report.tables import (
     frame,
     function_rows,
@@ -18,7 +20,6 @@ from pingponnx.report.tables import (
     summary_rows,
 )
 
-SCHEMA = 1
 _TEXT = {
     "model",
     "node",
@@ -68,23 +69,18 @@ def _markdown(content: Mapping[str, Any]) -> str:
     for row in content["measurements"]:
         parts += [f"## {_title(row)}", "", _table(node_rows(row)), "", _table(plan_rows(row)), ""]
         parts += [_table(hot_rows(row)), ""] if hot_rows(row) else []
-        parts += [f"- {_cell(note)}" for note in notes(row)]
+        parts += [f"- {cell(note)}" for note in notes(row)]
         parts += [""] if notes(row) else []
     return "\n".join(parts)
 
 
 def _title(row: Mapping[str, Any]) -> str:
     setting = f"goal {row['goal']}, input {row['input_mode']}"
-    return _cell(f"{row['model']}, {row['variant']}, {row['target']}, {setting}")
-
-
-def _cell(text: str) -> str:
-    """A string from a model as it may stand in Markdown: no markup, no cell or line break."""
-    return "".join(c if c.isalnum() or c in " ,.;:=+-_/()%#@'" else "?" for c in text)
+    return cell(f"{row['model']}, {row['variant']}, {row['target']}, {setting}")
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    table = pd.DataFrame([{k: _cell(v) for k, v in row.items()} for row in rows])
+    table = pd.DataFrame([{k: cell(v) for k, v in row.items()} for row in rows])
     right = [c not in _TEXT for c in table.columns]
     align = ["right" if r else "left" for r in right]
     return str(table.to_markdown(index=False, disable_numparse=True, colalign=align)) if rows else ""
