@@ -23,6 +23,7 @@ INT32_MAX = 2**31 - 1
 S8_MIN, S8_MAX = -128, 127
 _SINGLE_SHIFT = -1  # s of every scale below 0.5 under single rounding
 _MIN_SHIFT = -31  # the smallest shift CMSIS-NN takes
+_FLOAT32_NOISE = 2.0**-22  # onnxruntime rounds four times, by 2**-24 each: inputs, result, division
 _MAX_SCALE = 2.0**29  # a shift of 30, and one bit is left to round by
 
 
@@ -127,3 +128,10 @@ def quantize_array(
 def dequantize_array(values: Array, q: Quantization) -> NDArray[np.float32]:
     """ONNX DequantizeLinear, per tensor: (q - zero_point) * scale in float32."""
     return (values.astype(np.int32) - q.z).astype(np.float32) * q.s
+
+
+def halfway(steps: Array, terms: Array) -> NDArray[np.bool_]:
+    """Where exact results, in steps of the output, are so close to halfway between two whole numbers that
+    float32 noise decides how they round; `terms` are the magnitudes that were summed."""
+    found: NDArray[np.bool_] = np.abs(steps - np.floor(steps) - 0.5) <= terms * _FLOAT32_NOISE
+    return found

@@ -12,10 +12,11 @@ from onnx import numpy_helper
 
 from pingponnx.errors import Error, ModelError, Unsupported, UnsupportedError
 from pingponnx.ir import DType, Graph, Node, Origin, Port, Shape, Tensor, check
-from pingponnx.onnx_model import opset_version, read_model, runtime_inputs, static_shapes
+from pingponnx.onnx_model import fold, opset_version, read_model, runtime_inputs, static_shapes
 from pingponnx.ops import OnnxNode, Operator, Site, registry
 from pingponnx.ops.quantize import DequantizeLinear, read_quantization
 from pingponnx.ops.transpose import Transpose
+from pingponnx.qdq import qdq_form
 
 _TYPES = {
     onnx.TensorProto.FLOAT: DType.F32,
@@ -35,12 +36,16 @@ def load(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> Graph:
     """
     path = Path(path)
     model = read_model(path, input_shapes or {})
+    if qdq_form(model):
+        model = fold(model)
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     return _Builder(model).build(path.stem, checksum)
 
 
 def static_model(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> onnx.ModelProto:
-    """The ONNX model that `load` reads, after shapes are fixed and constants folded (for comparisons)."""
+    """The ONNX model that `load` reads, after shapes are fixed and constants folded (for comparisons).
+
+    Its QLinear operators are still what onnxruntime computes them by."""
     return read_model(Path(path), input_shapes or {})
 
 

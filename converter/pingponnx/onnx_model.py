@@ -47,7 +47,7 @@ def read_model(path: Path, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto
         model = inliner.inline_local_functions(model)
     _fix_inputs(model, input_shapes)
     _transpose_first(model.graph)
-    return _fold(model)
+    return fold(model)
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -196,7 +196,7 @@ def _transpose_first(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes)
 
 
-def _fold(model: onnx.ModelProto) -> onnx.ModelProto:
+def fold(model: onnx.ModelProto) -> onnx.ModelProto:
     """Alternate shape inference and constant folding until nothing changes."""
     for _ in range(_FOLD_ROUNDS):
         try:

@@ -9,14 +9,13 @@ from typing import Any, Self
 import numpy as np
 
 from pingponnx.calls import Call, Input, Output, Rows, RowWindow, Scalar, Struct, rows_of
-from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, clamp_s8, requantizer
+from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, clamp_s8, halfway, requantizer
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.linear import clamp_bounds
 
 _RANK = 4
 _LEFT_SHIFT = 20  # extra bits that inputs get before they are brought to a common scale (TFLite's choice)
-_FLOAT32_NOISE = 2.0**-22  # onnxruntime rounds four times, by 2**-24 each: inputs, result, division
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,7 @@ class Binary(Operator):
         ]
         exact, terms = self.real(*real), self.magnitude(*(np.abs(value) for value in real))
         step = _scales(site)[2]
-        ties: Array = np.abs(exact / step - np.floor(exact / step) - 0.5) <= terms / step * _FLOAT32_NOISE
-        return ties
+        return halfway(exact / step, terms / step)
 
     def kernels(self, site: Site) -> Sequence[Call]:
         a, b = site.inputs

@@ -27,7 +27,7 @@ from pingponnx.calls import (
     Struct,
     Table,
 )
-from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, Rounding, clamp_s8, requantizer
+from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, Rounding, clamp_s8, halfway, requantizer
 from pingponnx.ir import Array, Quantization, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
 from pingponnx.ops.dtypes import kernel_suffix
@@ -169,12 +169,12 @@ class AveragePool(Operator):
 
     def undecided(self, site: Site, *arrays: Array | None) -> Array | None:
         x = arrays[0]
-        if not site.quantized or self.scaling(site) is not None or x is None:
+        if not site.quantized or x is None:
             return None
         acc = _sum(_taps(_with_width(x).astype(np.int64) - _quantization(site.x).z, self.window, 0))
-        counts = self.counts(site)[:, :, None]
-        ties: Array = (2 * (acc % counts) == counts).reshape(site.y.shape)
-        return ties
+        ratio = float(_quantization(site.x).s) / float(_quantization(site.y).s)
+        steps = acc / self.counts(site)[:, :, None] * ratio
+        return halfway(steps, np.abs(steps) + ratio).reshape(site.y.shape)
 
     # -- kernels ------------------------------------------------------------------------------------
 
