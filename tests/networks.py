@@ -37,8 +37,9 @@ class Network(Builder):
         *,
         group: int = 1,
         activation: str = "Relu",
+        pads: Sequence[int] = (),
     ) -> str:
-        """A convolution with the symmetric padding that PyTorch's users choose, and its activation."""
+        """A convolution and its activation; without `pads` with the symmetric ones that PyTorch's users choose."""
         ways = self.channels[x] // group
         spread = np.float32((2 / (ways * np.prod(kernel))) ** 0.5)  # He et al., for Relu
         y = self.add(
@@ -48,7 +49,7 @@ class Network(Builder):
             self.normal(into) * np.float32(0.1),
             kernel_shape=list(kernel),
             strides=[stride] * len(kernel),
-            pads=[size // 2 for size in kernel] * 2,
+            pads=list(pads) or [size // 2 for size in kernel] * 2,
             group=group,
         )
         if activation == "Clip":
@@ -76,12 +77,13 @@ class Network(Builder):
         self.channels[y] = self.channels[a]
         return y
 
-    def classifier(self, x: str, classes: int) -> onnx.ModelProto:
+    def classifier(self, x: str, classes: int, *, softmax: bool = False) -> onnx.ModelProto:
         """Global average, then fully connected: the whole model."""
         channels = self.channels[x]
         weights = self.normal(classes, channels) / np.float32(channels**0.5)
         flat = self.add("Flatten", self.add("GlobalAveragePool", x))
         y = self.add("Gemm", flat, weights, self.normal(classes) * np.float32(0.1), transB=1)
+        y = self.add("Softmax", y, axis=-1) if softmax else y
         return self.model({"x": self.shape}, y)
 
 
@@ -113,6 +115,27 @@ def _bottleneck(net: Network, x: str, into: int, expansion: int, stride: int) ->
     y = net.relu6(x, channels * expansion) if expansion > 1 else x
     y = net.layer(net.depthwise(y, stride), into, activation="")
     return net.sum(x, y) if stride == 1 and channels == into else y
+
+
+def ds_cnn() -> onnx.ModelProto:
+    """DS-CNN for 49 x 10 features of speech and 12 words, as for MLPerf Tiny's keyword spotting."""
+    net = Network(1, 49, 10)
+    x = net.layer("x", 64, (10, 4), 2, pads=(4, 1, 5, 1))
+    for _ in range(4):
+        x = net.layer(net.layer(x, 64, (3, 3), group=64), 64)
+    return net.classifier(x, 12, softmax=True)
+
+
+def resnet8() -> onnx.ModelProto:
+    """ResNet-8 for 32 x 32 pictures and ten classes, as for MLPerf Tiny's image classification."""
+    net = Network(3, 32, 32)
+    x = net.layer("x", 16, (3, 3))
+    for into, stride in ((16, 1), (32, 2), (64, 2)):
+        y = net.layer(net.layer(x, into, (3, 3), stride), into, (3, 3), activation="")
+        shortcut = x if stride == 1 else net.layer(x, into, stride=stride, activation="")
+        x = net.add("Relu", net.sum(shortcut, y))
+        net.channels[x] = into
+    return net.classifier(x, 10)
 
 
 def residual() -> onnx.ModelProto:
@@ -162,13 +185,14 @@ MOBILENETS: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "mobilenet_v1_025_96": mobilenet_v1,
     "mobilenet_v2_035_144": mobilenet_v2,
 }
+MLPERF: Mapping[str, Callable[[], onnx.ModelProto]] = {"ds_cnn": ds_cnn, "resnet8": resnet8}
 SMALL: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "residual": residual,
     "signal": signal,
     "overlapping": overlapping,
     "inception": inception,
 }
-NETWORKS = {**MOBILENETS, **SMALL}
+NETWORKS = {**MOBILENETS, **MLPERF, **SMALL}
 
 
 def write_f32(name: str, folder: Path) -> Path:
