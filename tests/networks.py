@@ -39,7 +39,7 @@ class Network(Builder):
         activation: str = "Relu",
         pads: Sequence[int] = (),
     ) -> str:
-        """A convolution and its activation; without `pads` with the symmetric ones that PyTorch's users choose."""
+        """A convolution and its activation; the default padding is the symmetric one of PyTorch's users."""
         ways = self.channels[x] // group
         spread = np.float32((2 / (ways * np.prod(kernel))) ** 0.5)  # He et al., for Relu
         y = self.add(

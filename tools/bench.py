@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from networks import MLPERF, MOBILENETS, write_int8
+from networks import write_int8
 from pingponnx import cmsis
 from pingponnx.build import compiler_version
 from pingponnx.measure import Subject, measure, tool_versions

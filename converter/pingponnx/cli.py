@@ -1,5 +1,6 @@
 """The command line: only this module and `terminal` print or exit."""
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,6 +114,9 @@ def plan(
     drawing: Annotated[Path | None, typer.Option("--map", help="draw the plan: an SVG file")] = None,
     html: Annotated[bool, typer.Option("--html", help="draw the plan: a page; prints where it is")] = False,
     show: Annotated[bool, typer.Option("--open", help="with --html: open it in a browser")] = False,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="what RAM, flash and time can be had; --map draws that")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the memory plan of a model: strategies, certificate, segments and blocks."""
@@ -124,6 +128,11 @@ def plan(
 
     if (file or show) and not html:
         raise Error("a page is written with --html only", "add --html")
+    if html and pareto:
+        raise Error("--pareto has no page", "draw it with --map FILE.svg")
+    if pareto:
+        _plan_front(model, options, drawing, as_json)
+        return
     with stderr.status("planning"):
         conversion = pipeline.convert(pipeline.normal_form(model, options), options)
     if drawing:
@@ -149,6 +158,26 @@ def _plan_page(conversion: Any, file: Path | None, show: bool) -> Path:
     if show and not webbrowser.open(path.absolute().as_uri()):
         stderr.print("no browser could be started: open the page yourself")
     return path
+
+
+def _plan_front(model: Path, options: Any, drawing: Path | None, as_json: bool) -> None:
+    """`plan --pareto`."""
+    from pingponnx.front import front
+    from pingponnx.output import write_file
+    from pingponnx.pipeline import normal_form
+    from pingponnx.report.front_chart import front_chart, front_result, front_rows
+
+    normal = normal_form(model, options)
+    with stderr.status("choosing") as status:
+        count = itertools.count(1)
+        points = front(normal, options, lambda: status.update(f"choosing: {next(count)} tried"))
+    if drawing:
+        write_file(drawing, front_chart(normal.name, options, points).encode())
+    if as_json:
+        print_json(front_result(normal.name, options, points))
+    else:
+        print_table(list(front_rows(points)))
+        print("arena: bytes of RAM; constants: bytes of flash beside the code; cycles: predicted, of one run")
 
 
 @app.command()

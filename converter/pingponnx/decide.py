@@ -40,10 +40,15 @@ class Task:
     offers: Offers
     wish: Wish
     known: dict[tuple[object, ...], tuple[int, ...]] = field(default_factory=dict, repr=False)
+    plans: dict[tuple[object, ...], Plan] = field(default_factory=dict, repr=False)
 
     def plan(self, calls: Calls, effort: Effort) -> Plan:
-        """The plan of chosen calls."""
-        return plan(self.graph, calls, self.unfused, replace(self.wish, effort=effort))
+        """The plan of chosen calls; those of the same needs have the same."""
+        wish = replace(self.wish, effort=effort)
+        needs = (effort, wish.streaming, *(call and call.needs for call in calls))
+        if needs not in self.plans:
+            self.plans[needs] = plan(self.graph, calls, self.unfused, wish)
+        return self.plans[needs]
 
     def arenas(self, calls: Calls, *, place: bool = False) -> tuple[int, ...]:
         """About the arena of the plan, and of the one with fed rows, or only what they cannot undercut.

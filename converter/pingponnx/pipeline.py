@@ -106,30 +106,41 @@ def normal_form(path: Path, options: Options) -> Graph:
 
 def convert(normal: Graph, options: Options) -> Conversion:
     """Select kernels, plan memory and emit C for one variant and target; touches no file of the user's."""
-    target = get_target(options.target, options.targets_file)
+    task = task_of(normal, options)
+    calls, memory = decide(task, options.goal, Budget(options.ram, options.flash))
+    settings = Settings(
+        options.variant, options.target, str(options.goal), options.rounding, options.hot_weights
+    )
+    sources = emit(task.graph, calls, memory, settings)
+    target, library = get_target(options.target, options.targets_file), _library(options)
+    return Conversion(options, target, task.graph, calls, memory, sources, library)
+
+
+def task_of(normal: Graph, options: Options) -> Task:
+    """What `decide` chooses from: the variant's graph and the candidates of every node."""
     chosen = variant(options.variant)
     graph = chosen.prepare(normal)
-    library = cmsis.find(options.cmsis_nn) if chosen.needs_cmsis_nn else None
-    wish = Wish(
+    return Task(graph, normal, _offers(graph, chosen, options), wish_of(options))
+
+
+def wish_of(options: Options) -> Wish:
+    """What plan the options ask for."""
+    return Wish(
         options.input_mode,
         options.effort,
         options.goal is not Goal.CYCLES or options.ram is not None,
         options.banks,
         options.pins,
-        by_hand=chosen.needs_cmsis_nn,
+        by_hand=variant(options.variant).needs_cmsis_nn,
     )
-    task = Task(graph, normal, _offers(graph, chosen, options, target, library), wish)
-    calls, memory = decide(task, options.goal, Budget(options.ram, options.flash))
-    settings = Settings(
-        options.variant, options.target, str(options.goal), options.rounding, options.hot_weights
-    )
-    sources = emit(graph, calls, memory, settings)
-    return Conversion(options, target, graph, calls, memory, sources, library)
 
 
-def _offers(
-    graph: Graph, chosen: Variant, options: Options, target: Target, library: cmsis.CmsisSource | None
-) -> Offers:
+def _library(options: Options) -> cmsis.CmsisSource | None:
+    return cmsis.find(options.cmsis_nn) if variant(options.variant).needs_cmsis_nn else None
+
+
+def _offers(graph: Graph, chosen: Variant, options: Options) -> Offers:
+    target, library = get_target(options.target, options.targets_file), _library(options)
     offered = CmsisNN(library.version, library.functions) if library else None
     found = offers(graph, chosen, options.rounding, target, offered)
     queries = scratch_queries(found)
