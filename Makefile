@@ -1,6 +1,7 @@
 # make demo   set everything up, then compare both engines on the shipped models (reports/demo/)
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
+# make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
 .PHONY: demo test check format setup toolchain browser bench baseline docs clean
 
 PYTHON ?= python3
@@ -38,12 +39,20 @@ format: setup
 	$(BIN)/clang-format -i runtime_c/*.h runtime_c/port/*.[ch] runtime_c/plugin/*.[ch] cmsis_baseline/*.h
 
 bench: setup
-	$(BIN)/python tools/bench.py
+	PYTHONPATH=tests $(BIN)/python tools/bench.py
+
+# How long the tool itself takes
+times: setup
+	$(BIN)/python tools/wall_times.py
 
 # Deliberate updates of what is committed
 baseline: setup
 	$(BIN)/pingponnx report $(DEMO_MODELS) $(BASELINE_TARGETS) -o reports/run
 	$(BIN)/pingponnx baseline reports/run/report.json
+	PYTHONPATH=tests $(BIN)/python tools/bench.py --subset --update
+
+bench-baseline: setup
+	PYTHONPATH=tests $(BIN)/python tools/bench.py --update
 
 docs: setup
 	$(BIN)/python tools/operator_table.py
