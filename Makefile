@@ -2,7 +2,7 @@
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
 # make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
-.PHONY: demo test check format setup toolchain browser bench baseline docs clean
+.PHONY: demo test check format setup toolchain browser bench times baseline bench-baseline docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
