@@ -149,6 +149,18 @@ def compile_library(
     return out
 
 
+def shared_library(sources: Mapping[str, str], folder: Path, *, optimisation: str = "-O0") -> Path:
+    """Compile a generated model for the host, in one compiler call, as a library to load (ctypes)."""
+    folder = folder.resolve()
+    for name, text in sources.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    files = [name for name in sorted(sources) if name.endswith(".c")]
+    (folder / "all.c").write_text("".join(f'#include "{name}"\n' for name in files), encoding="utf-8")
+    options = [*_MODEL_FLAGS, "-Werror", optimisation, "-shared", "-fPIC", "-I."]
+    execute(["cc", *options, "all.c", "-lm", "-o", "library.so"], cwd=folder, hint=_HOST_HINT)
+    return folder / "library.so"
+
+
 def call_graph_of(library: Path) -> Path:
     """Where `compile_library` leaves the call graph of an archive."""
     return library.with_suffix(".ci")

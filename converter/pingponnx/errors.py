@@ -38,6 +38,7 @@ class Unsupported:
     op: str
     reason: str
     hint: str = ""
+    needs: str = ""  # the value that would have to be a constant
 
     def __str__(self) -> str:
         advice = f" ({self.hint})" if self.hint else ""

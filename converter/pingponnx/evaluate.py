@@ -6,7 +6,7 @@ import numpy as np
 
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Array, Graph, Node
-from pingponnx.ops import site_of
+from pingponnx.ops import Operator, Site, site_of
 
 Values = dict[str, Array]
 
@@ -15,16 +15,24 @@ def evaluate(graph: Graph, feeds: Mapping[str, Array], rounding: Rounding) -> Va
     """Every activation by name; `feeds` has our inputs (our layout and dtype), one sample."""
     values: Values = dict(feeds)
     for node in graph.nodes:
-        values[node.outputs[0]] = apply(graph, node, values, rounding)
+        values |= zip(node.outputs, apply(graph, node, values, rounding), strict=True)
     return values
 
 
-def apply(graph: Graph, node: Node, values: Mapping[str, Array], rounding: Rounding) -> Array:
-    """One node's output from its inputs' values."""
+def apply(graph: Graph, node: Node, values: Mapping[str, Array], rounding: Rounding) -> list[Array]:
+    """One node's outputs from its inputs' values."""
     site = site_of(graph, node, rounding)
-    y = site.y
-    arrays = _arrays(graph, node, values)
-    return np.ascontiguousarray(node.op.reference(site, *arrays), y.dtype.numpy).reshape(y.shape)
+    return results(node.op, site, *_arrays(graph, node, values))
+
+
+def results(op: Operator, site: Site, *arrays: Array | None) -> list[Array]:
+    """What an operator gives for arrays: its outputs in the types and shapes of the site."""
+    found = op.reference(site, *arrays)
+    each = found if isinstance(found, tuple) else (found,)
+    return [
+        np.ascontiguousarray(a, y.dtype.numpy).reshape(y.shape)
+        for y, a in zip(site.outputs, each, strict=True)
+    ]
 
 
 def _arrays(graph: Graph, node: Node, values: Mapping[str, Array]) -> list[Array | None]:
@@ -48,9 +56,7 @@ def node_by_node(
     values: Values = dict(golden)
     for node in graph.nodes:
         computed = apply(graph, node, values, rounding)
-        name = node.outputs[0]
-        if name in golden:
-            site, arrays = site_of(graph, node, rounding), _arrays(graph, node, values)
-            compare(node, computed, golden[name], node.op.undecided(site, *arrays))
-        else:
-            values[name] = computed
+        site, arrays = site_of(graph, node, rounding), _arrays(graph, node, values)
+        if node.outputs[0] in golden:
+            compare(node, computed[0], golden[node.outputs[0]], node.op.undecided(site, *arrays))
+        values |= {n: a for n, a in zip(node.outputs, computed, strict=True) if n not in golden}

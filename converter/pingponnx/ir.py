@@ -26,11 +26,15 @@ class DType(Enum):
     """Element types that can stand in generated C; the value is numpy's name."""
 
     F32 = "float32"
+    F64 = "float64"
     S8 = "int8"
     U8 = "uint8"
     S16 = "int16"
+    U16 = "uint16"
     S32 = "int32"
+    U32 = "uint32"
     S64 = "int64"
+    U64 = "uint64"
     BOOL = "bool"
 
     @property
@@ -44,13 +48,12 @@ class DType(Enum):
     @property
     def suffix(self) -> str:
         """The suffix of kernel names: s8, f32, ..."""
-        return {"float32": "f32", "int8": "s8", "uint8": "u8", "int16": "s16", "int32": "s32"}.get(
-            self.value, self.value
-        )
+        return self.name.lower()
 
     @property
     def c(self) -> str:
-        return {"float32": "float", "bool": "uint8_t"}.get(self.value, f"{self.value}_t")
+        special = {"float32": "float", "float64": "double", "bool": "uint8_t"}
+        return special.get(self.value, f"{self.value}_t")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,22 +11,24 @@ import onnx
 from onnx import numpy_helper
 
 from pingponnx.errors import Error, ModelError, Unsupported, UnsupportedError
-from pingponnx.ir import DType, Graph, Node, Origin, Port, Shape, Tensor, check
-from pingponnx.onnx_model import fold, opset_version, read_model, runtime_inputs, static_shapes
+from pingponnx.evaluate import results
+from pingponnx.ir import Array, DType, Graph, Node, Origin, Port, Shape, Tensor, check
+from pingponnx.onnx_functions import write_out
+from pingponnx.onnx_model import (
+    TYPES,
+    bound,
+    fold,
+    opset_version,
+    read_model,
+    runtime_inputs,
+    static_form,
+    static_shapes,
+)
 from pingponnx.ops import OnnxNode, Operator, Site, registry
+from pingponnx.ops.copy import Copy
 from pingponnx.ops.quantize import DequantizeLinear, read_quantization
 from pingponnx.ops.transpose import Transpose
 from pingponnx.qdq import qdq_form
-
-_TYPES = {
-    onnx.TensorProto.FLOAT: DType.F32,
-    onnx.TensorProto.INT8: DType.S8,
-    onnx.TensorProto.UINT8: DType.U8,
-    onnx.TensorProto.INT16: DType.S16,
-    onnx.TensorProto.INT32: DType.S32,
-    onnx.TensorProto.INT64: DType.S64,
-    onnx.TensorProto.BOOL: DType.BOOL,
-}
 
 
 def load(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> Graph:
@@ -36,16 +38,30 @@ def load(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> Graph:
     """
     path = Path(path)
     model = read_model(path, input_shapes or {})
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    return _Builder(_lowered(model)).build(path.stem, checksum)
+
+
+def load_model(model: onnx.ModelProto, name: str, constants: Mapping[str, Array]) -> Graph:
+    """The Graph of a model in memory; inputs named in `constants` are fixed to these values."""
+    checksum = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    return _Builder(_lowered(static_form(bound(model, constants), {}))).build(name, checksum)
+
+
+def _lowered(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in the operators that we have, where ONNX or onnxruntime define others by them."""
     if qdq_form(model):
         model = fold(model)
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    return _Builder(model).build(path.stem, checksum)
+    while (written := write_out(model, opset_version(model), registry().__contains__)) is not None:
+        model = fold(written)
+    return model
 
 
 def static_model(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> onnx.ModelProto:
     """The ONNX model that `load` reads, after shapes are fixed and constants folded (for comparisons).
 
-    Its QLinear operators are still what onnxruntime computes them by."""
+    Operators that are defined by others are still what onnxruntime computes them by.
+    """
     return read_model(Path(path), input_shapes or {})
 
 
@@ -79,20 +95,18 @@ class _Builder:
         missing = [n for n in outputs if n not in self.tensors and n not in self.unknown]
         if missing:
             raise ModelError(f"output {missing[0]!r} is computed by no node")
-        for output in outputs:
-            if output in self.tensors and self.tensors[output].constant:
-                self._problem(output, "output", "it is the same for every input", "drop it from the model")
         if self.problems:
             raise UnsupportedError(self.problems, model=f"{name}.onnx")
-        ports = {n: Port(n) for n in (*inputs, *outputs)}
+        given = {n: self._constant_output(n) if self.tensors[n].constant else n for n in outputs}
+        ports = {n: Port(n) for n in inputs} | {given[n]: Port(n) for n in outputs}
         self._propagate_back()
-        empty = Graph(name, (), self.tensors, tuple(inputs), tuple(outputs), ports, checksum)
+        empty = Graph(name, (), self.tensors, tuple(inputs), tuple(given.values()), ports, checksum)
         return check(empty.with_(self.nodes))
 
     # -- tensors --------------------------------------------------------------------------------------
 
     def _type(self, name: str, elem_type: int) -> DType | None:
-        dtype = _TYPES.get(elem_type)
+        dtype = TYPES.get(elem_type)
         if dtype is None:
             known = elem_type in onnx.TensorProto.DataType.values()
             kind = onnx.TensorProto.DataType.Name(elem_type).lower() if known else f"type {elem_type}"
@@ -119,6 +133,13 @@ class _Builder:
         self.tensors[value.name] = Tensor(
             value.name, self.shapes[value.name], dtype, origin=Origin(value.name)
         )
+
+    def _constant_output(self, name: str) -> str:
+        """An output that is the same for every input is copied into the arena like others."""
+        x = self.tensors[name]
+        if x.quantized:
+            self.tensors[name] = replace(x, dtype=DType.F32, quantization=None, data=x.real())
+        return self._add(Copy(), (self._fresh(f"{name}@output"),), (name,), self._unique(f"{name}/copy"))[0]
 
     def _problem(self, node: str, op: str, reason: str, hint: str = "") -> None:
         self.problems.append(Unsupported(node, op, reason, hint))
@@ -151,8 +172,14 @@ class _Builder:
             tuple(self.tensors[i] if i else None for i in proto.input),
             tuple(proto.output),
         )
+        used = [i for i, output in enumerate(proto.output) if output]
         try:
-            self._convert(cls, node, tuple(proto.input))
+            if not cls.each_output:
+                self._convert(cls, node, tuple(proto.input), tuple(proto.output[i] for i in used))
+                return
+            for i in used:
+                each = replace(node, output=i, name=self._unique(f"{name}/{i}") if len(used) > 1 else name)
+                self._convert(cls, each, tuple(proto.input), (proto.output[i],))
         except UnsupportedError as error:
             self.problems.extend(error.items)
             self.unknown.update(proto.output)
@@ -161,36 +188,35 @@ class _Builder:
         except (ValueError, IndexError, KeyError, TypeError, AssertionError, ZeroDivisionError) as error:
             raise ModelError(f"{proto.op_type} node {name!r} is malformed: {error}") from error
 
-    def _convert(self, cls: type[Operator], node: OnnxNode, names: tuple[str, ...]) -> None:
+    def _convert(
+        self, cls: type[Operator], node: OnnxNode, names: tuple[str, ...], outputs: tuple[str, ...]
+    ) -> None:
         if cls is DequantizeLinear:
             return self._dequantize(node, names)
         op, kept = cls.from_onnx(node)
         inputs = tuple(names[k] if isinstance(k, int) else self._replacement(k) for k in kept)
-        used = [name for name in node.outputs if name]
-        if len(used) != 1:
-            node.unsupported("more than one output")
-        if all(self.tensors[n].constant for n in inputs if n):
-            self._fold_constant(op, node, inputs, used[0])
-            return None
-        rank = len(node.shape())
+        if inputs and all(self.tensors[n].constant for n in inputs if n):
+            return self._fold_constant(op, node, inputs, outputs)
+        rank = len(self.tensors[inputs[0]].shape) if inputs and inputs[0] else 0
         if op.channels_last and rank >= 3:
             to_last = (0, *range(2, rank), 1)
-            if names[0] not in self.transposed:  # several readers share one transposed copy
-                copy, name = self._fresh(f"{names[0]}@nhwc"), self._unique(f"{node.name}/in")
-                self.transposed[names[0]] = self._add(Transpose(to_last), copy, (names[0],), name)
-            inputs = (self.transposed[names[0]], *inputs[1:])
-            last = self._add(op, self._fresh(f"{used[0]}@nhwc"), inputs, node.name)
+            if inputs[0] not in self.transposed:  # several readers share one transposed copy
+                copy, name = self._fresh(f"{inputs[0]}@nhwc"), self._unique(f"{node.name}/in")
+                (self.transposed[inputs[0]],) = self._add(Transpose(to_last), (copy,), inputs[:1], name)
+            last = tuple(self._fresh(f"{output}@nhwc") for output in outputs)
+            self._add(op, last, (self.transposed[inputs[0]], *inputs[1:]), node.name)
             to_first = (0, rank - 1, *range(1, rank - 1))
-            self._add(Transpose(to_first), used[0], (last,), self._unique(f"{node.name}/out"))
-            origin = Origin(used[0], to_last)
-            self.tensors[last] = replace(self.tensors[last], origin=origin)
+            for source, output in zip(last, outputs, strict=True):
+                self._add(Transpose(to_first), (output,), (source,), self._unique(f"{node.name}/out"))
+                self.tensors[source] = replace(self.tensors[source], origin=Origin(output, to_last))
         else:
-            self._add(op, used[0], inputs, node.name)
-        self.tensors[used[0]] = replace(self.tensors[used[0]], origin=Origin(used[0]))
-        expected, got = self.shapes.get(used[0]), self.tensors[used[0]].shape
-        # shape inference counts windows that start in the end padding of ceil_mode; onnxruntime does not
-        if expected is not None and expected != got and not node.attributes.get("ceil_mode", 0):
-            raise ModelError(f"node {node.name!r} gives the shape {got}, the model says {expected}")
+            self._add(op, outputs, inputs, node.name)
+        for output in outputs:
+            self.tensors[output] = replace(self.tensors[output], origin=Origin(output))
+            expected, got = self.shapes.get(output), self.tensors[output].shape
+            # shape inference counts windows that start in the end padding of ceil_mode; onnxruntime does not
+            if expected is not None and expected != got and not node.attributes.get("ceil_mode", 0):
+                raise ModelError(f"node {node.name!r} gives the shape {got}, the model says {expected}")
         return None
 
     def _replacement(self, tensor: Tensor) -> str:
@@ -207,7 +233,9 @@ class _Builder:
         self.taken.add(name)
         return name
 
-    def _fold_constant(self, op: Operator, node: OnnxNode, inputs: tuple[str, ...], output: str) -> None:
+    def _fold_constant(
+        self, op: Operator, node: OnnxNode, inputs: tuple[str, ...], outputs: tuple[str, ...]
+    ) -> None:
         """A node that reads only constants, among them dequantized ones that onnxruntime did not fold."""
         if op.channels_last and len(node.shape()) >= 3:
             node.unsupported("an image operator on a constant", "simplify the model")
@@ -224,25 +252,36 @@ class _Builder:
                 t and replace(t, dtype=DType.F32, quantization=None, data=t.real()) for t in sources
             )
             q = None
-        (shape,) = op.infer(*sources)
-        dtype = op.dtype(*sources)
-        y = Tensor(output, shape, dtype, q)
-        data = op.reference(Site(node.name, sources, (y,)), *(None if t is None else t.data for t in sources))
-        self.tensors[output] = replace(y, data=np.ascontiguousarray(data, dtype.numpy))
+        ys = tuple(
+            Tensor(output, shape, dtype, q)
+            for output, shape, dtype in zip(outputs, op.infer(*sources), op.types(*sources), strict=True)
+        )
+        arrays = results(op, Site(node.name, sources, ys), *(None if t is None else t.data for t in sources))
+        for y, data in zip(ys, arrays, strict=True):
+            self.tensors[y.name] = replace(y, data=data)
 
-    def _add(self, op: Operator, output: str, inputs: tuple[str, ...], name: str) -> str:
-        """Append a node and its output tensor; returns the output's name."""
-        sources = tuple(_as_read(self.tensors[i]) if i else None for i in inputs)
-        (shape,) = op.infer(*sources)
-        x = sources[0]
+    def _read(self, name: str) -> Tensor | None:
+        """An input as its readers see it; None when it is left out."""
+        return _as_read(self.tensors[name]) if name else None
+
+    def _add(
+        self, op: Operator, outputs: tuple[str, ...], inputs: tuple[str, ...], name: str
+    ) -> tuple[str, ...]:
+        """Append a node and its output tensors; returns the outputs' names."""
+        sources = tuple(self._read(i) for i in inputs)
+        x = sources[0] if sources else None
         origin = None
         if isinstance(op, Transpose) and x is not None and x.origin is not None:
             origin = x.origin.permuted(op.permutation)
-        self.tensors[output] = Tensor(
-            output, shape, op.dtype(*sources), op.quantization(*sources), origin=origin
-        )
-        self.nodes.append(Node(name, op, inputs, (output,)))
-        return output
+        shapes, types = op.infer(*sources), op.types(*sources)
+        if len(shapes) != len(outputs):
+            reason = f"{len(outputs)} outputs, {len(shapes)} can be computed"
+            raise UnsupportedError([Unsupported(name, type(op).__name__, reason)])
+        for output, shape, dtype in zip(outputs, shapes, types, strict=True):
+            q = op.quantization(*sources) if sources else None
+            self.tensors[output] = Tensor(output, shape, dtype, q, origin=origin)
+        self.nodes.append(Node(name, op, inputs, outputs))
+        return outputs
 
     def _dequantize(self, node: OnnxNode, names: tuple[str, ...]) -> None:
         """Constants become quantized constants; an activation gets the quantization it is read with."""
@@ -260,7 +299,7 @@ class _Builder:
         if x.quantization not in (None, quantization):
             node.unsupported("an int8 tensor is read with two different scales")
         self.tensors[x.name] = replace(x, quantization=quantization)
-        self._add(DequantizeLinear(), output, (names[0],), node.name)
+        self._add(DequantizeLinear(), (output,), (names[0],), node.name)
         self.tensors[output] = replace(self.tensors[output], origin=Origin(output))
 
     def _propagate_back(self) -> None:

@@ -1,7 +1,7 @@
 """Reading an ONNX file safely and bringing it to a static, folded form (still ONNX)."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,9 +10,11 @@ import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError, Message
 from onnx import inliner, numpy_helper, shape_inference, version_converter
+from onnx.reference import ReferenceEvaluator
 
 from pingponnx.errors import ModelError, Unsupported, UnsupportedError
-from pingponnx.ir import Shape
+from pingponnx.ir import Array, DType, Shape
+from pingponnx.onnx_functions import with_defaults
 
 OLDEST_OPSET = 11
 _CONVERTED_OPSET = 13  # what models older than OLDEST_OPSET are brought to
@@ -29,6 +31,20 @@ _RANDOM = {
 _KEPT = {"DequantizeLinear"}  # constants stay quantized
 log = logging.getLogger(__name__)
 
+TYPES = {
+    onnx.TensorProto.FLOAT: DType.F32,
+    onnx.TensorProto.DOUBLE: DType.F64,
+    onnx.TensorProto.INT8: DType.S8,
+    onnx.TensorProto.UINT8: DType.U8,
+    onnx.TensorProto.INT16: DType.S16,
+    onnx.TensorProto.UINT16: DType.U16,
+    onnx.TensorProto.INT32: DType.S32,
+    onnx.TensorProto.UINT32: DType.U32,
+    onnx.TensorProto.INT64: DType.S64,
+    onnx.TensorProto.UINT64: DType.U64,
+    onnx.TensorProto.BOOL: DType.BOOL,
+}
+
 
 def read_model(path: Path, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto:
     """The model of `path` with static shapes, functions inlined and constants folded.
@@ -42,12 +58,28 @@ def read_model(path: Path, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
         raise ModelError(f"{path.name} is not a valid ONNX model: {_first_line(error)}") from error
+    return static_form(model, input_shapes)
+
+
+def static_form(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto:
+    """A valid model with static shapes, functions inlined and constants folded."""
     model = _modern(model)
     if model.functions:
         model = inliner.inline_local_functions(model)
     _fix_inputs(model, input_shapes)
     _transpose_first(model.graph)
-    return fold(model)
+    return fold(with_defaults(model, opset_version(model)))
+
+
+def bound(model: onnx.ModelProto, constants: Mapping[str, Array]) -> onnx.ModelProto:
+    """A copy of the model with some of its inputs fixed."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    kept = [value for value in result.graph.input if value.name not in constants]
+    del result.graph.input[:]
+    result.graph.input.extend(kept)
+    result.graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in constants.items())
+    return result
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -138,6 +170,12 @@ def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
 def opset_version(model: onnx.ModelProto) -> int:
     """The version of the default operator set that the model imports."""
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not versions and model.opset_import:
+        found = [
+            Unsupported(n.name or n.op_type, f"{n.domain}.{n.op_type}", "this operator is not supported")
+            for n in model.graph.node
+        ]
+        raise UnsupportedError(found)
     if not versions:
         raise ModelError("the model imports no ONNX operator set")
     return int(max(versions))
@@ -156,9 +194,8 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
         if name not in inputs:
             raise ModelError(f"the model has no input {name!r}", f"its inputs are: {', '.join(inputs)}")
     changed = False
+    check_types(inputs.values())
     for name, value in inputs.items():
-        if not value.type.HasField("tensor_type"):
-            raise UnsupportedError([Unsupported(name, "input", "only tensors are supported")])
         dims = value.type.tensor_type.shape.dim
         given = input_shapes.get(name)
         if given is not None and len(given) != len(dims) and len(dims):
@@ -167,7 +204,7 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
             wanted = given[axis] if given else dim.dim_value
             if not wanted and axis == 0:
                 wanted = 1
-            if wanted <= 0:
+            if wanted <= 0 and not dim.HasField("dim_value"):
                 spec = ",".join(str(d.dim_value or "?") for d in dims)
                 raise ModelError(
                     f"input {name!r} has the dynamic shape [{spec}]", f"fix it: --input-shape {name}=1,..."
@@ -179,6 +216,23 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
         del model.graph.value_info[:]
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")
+
+
+def check_types(values: Iterable[onnx.ValueInfoProto]) -> None:
+    """Raise UnsupportedError unless all are tensors of a type that we compute with."""
+    problems = []
+    for value in values:
+        kind = value.type.tensor_type.elem_type
+        if not value.type.HasField("tensor_type"):
+            problems.append(Unsupported(value.name, "input", "only tensors are supported"))
+        elif kind not in TYPES:
+            known = kind in onnx.TensorProto.DataType.values()
+            title = onnx.TensorProto.DataType.Name(kind).lower() if known else f"type {kind}"
+            problems.append(
+                Unsupported(value.name, "tensor", f"{title} is not supported", "export the model in float32")
+            )
+    if problems:
+        raise UnsupportedError(problems)
 
 
 def _transpose_first(graph: onnx.GraphProto) -> None:
@@ -269,10 +323,13 @@ def _evaluate(model: onnx.ModelProto, nodes: list[onnx.NodeProto], results: list
     folding = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     try:
         return list(session(folding).run(results, {}))
-    except ModelError:
-        raise
-    except Exception as error:  # onnxruntime's exceptions share no useful base class
-        raise ModelError(f"a constant expression cannot be computed: {_first_line(error)}") from error
+    except Exception as first:  # onnxruntime's exceptions share no useful base class
+        try:
+            return list(ReferenceEvaluator(folding).run(results, {}))
+        except Exception:
+            what = f"a constant expression cannot be computed: {_first_line(first)}"
+            kinds = ", ".join(sorted({node.op_type for node in nodes}))
+            raise UnsupportedError([Unsupported(results[0], kinds, what)]) from first
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

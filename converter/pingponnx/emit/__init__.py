@@ -143,7 +143,14 @@ def _table(prefix: str, constant: Constant, hot: bool) -> dict[str, Any]:
     """A constant table's definition."""
     data, symbol = constant.data, f"{prefix}_{constant.name}"
     declaration = f"const {C_TYPES[str(data.dtype)]} {symbol}[{max(data.size, 1)}]"
-    return {"symbol": symbol, "declaration": declaration, "rows": rows_of(data), "hot": hot}
+    alignment = max(4, data.itemsize)
+    return {
+        "symbol": symbol,
+        "declaration": declaration,
+        "rows": rows_of(data),
+        "hot": hot,
+        "alignment": alignment,
+    }
 
 
 def _port(places: Places, name: str, kind: str, index: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "
     "int64": "int64_t",
     "uint64": "uint64_t",
     "float32": "float",
+    "float64": "double",
     "bool": "uint8_t",
 }
 _PER_LINE = 16
@@ -25,20 +26,24 @@ def spell(value: Any) -> str:
 
 
 def number(value: int | float) -> str:
-    """A C literal; float32 values are written with as many digits as bring them back exactly."""
+    """A C literal, a double for numpy's float64; with as many digits as bring the value back exactly."""
     if isinstance(value, bool | int):
-        return "INT32_MIN" if value == -(2**31) else str(int(value))
+        named = {-(2**31): "INT32_MIN", -(2**63): "INT64_MIN"}
+        return named.get(value) or f"{int(value)}{'u' if value >= 2**63 else ''}"
     if np.isnan(value):
         return "NAN"
     if np.isinf(value):
         return "INFINITY" if value > 0 else "-INFINITY"
+    if isinstance(value, np.float64):
+        return np.format_float_scientific(value, unique=True, trim="0")
     text = np.format_float_scientific(np.float32(value), unique=True, trim="0")
     return f"{text}f"
 
 
 def rows_of(data: Array) -> list[str]:
     """The values of an array, some to a line; an empty array gets one, for C has none."""
-    values = [number(v) for v in data.ravel().tolist()] or ["0"]
+    items = data.ravel() if data.dtype == np.float64 else data.ravel().tolist()
+    values = [number(v) for v in items] or ["0"]
     return [", ".join(values[i : i + _PER_LINE]) for i in range(0, len(values), _PER_LINE)]
 
 

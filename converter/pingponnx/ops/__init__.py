@@ -33,9 +33,10 @@ class OnnxNode:
     attributes: Mapping[str, Any]
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[str, ...]
+    output: int = 0  # the one that is asked for, of an operator with `each_output`
 
-    def unsupported(self, reason: str, hint: str = "") -> NoReturn:
-        raise UnsupportedError([Unsupported(self.name, self.op_type, reason, hint)])
+    def unsupported(self, reason: str, hint: str = "", *, needs: str = "") -> NoReturn:
+        raise UnsupportedError([Unsupported(self.name, self.op_type, reason, hint, needs)])
 
     def constant(self, index: int) -> Array | None:
         """The real value of constant input `index`; None when left out; unsupported when not constant."""
@@ -44,7 +45,8 @@ class OnnxNode:
         tensor = self.inputs[index]
         assert tensor is not None
         if tensor.data is None:
-            self.unsupported(f"input {index} must be a constant", "simplify the model or fix its shapes")
+            hint = "simplify the model or fix its shapes"
+            self.unsupported(f"input {index} must be a constant", hint, needs=tensor.name)
         return tensor.real()
 
     def integers(self, name: str, index: int | None = None) -> tuple[int, ...] | None:
@@ -124,6 +126,7 @@ class Operator(ABC):
     channels_last: ClassVar[bool] = False  # input 0 and output 0 are `n [h] w c`; load adds transposes
     alias: ClassVar[bool] = False  # the output is the input's bytes under another shape
     moves_data: ClassVar[bool] = False  # only moves or picks values, so it commutes with quantization
+    each_output: ClassVar[bool] = False  # every output of the ONNX node becomes a node of its own
 
     @classmethod
     @abstractmethod
@@ -132,11 +135,11 @@ class Operator(ABC):
 
     @abstractmethod
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
-        """Output shapes."""
+        """Output shapes: of those outputs that the ONNX node names, in order."""
 
     @abstractmethod
-    def reference(self, site: Site, *arrays: Array | None) -> Array:
-        """The meaning of the first output, in numpy: bit-exact for integers, float32 otherwise."""
+    def reference(self, site: Site, *arrays: Array | None) -> Array | tuple[Array, ...]:
+        """The meaning in numpy, bit-exact for integers, float32 otherwise; a tuple for several outputs."""
 
     def undecided(self, site: Site, *arrays: Array | None) -> Array | None:
         """Where the exact result lies halfway between two int8 steps: noise in its float32 sums decides
@@ -155,6 +158,10 @@ class Operator(ABC):
     def dtype(self, *inputs: Tensor | None) -> DType:
         """Element type of the output before quantization folding."""
         return _leading(inputs).dtype
+
+    def types(self, *inputs: Tensor | None) -> tuple[DType, ...]:
+        """Element types of all outputs."""
+        return (self.dtype(*inputs),) * len(self.infer(*inputs))
 
     def quantization(self, *inputs: Tensor | None) -> Quantization | None:
         """Quantization of the output that follows from the inputs alone."""
