@@ -35,6 +35,8 @@ MEASUREMENT_KEYS = {
     "equal_to_other_variant",
     "onnxruntime",
     "fallbacks",
+    "conversions",
+    "accuracy",
     "nodes",
     "ledger",
     "stack_bound",
@@ -74,6 +76,15 @@ def test_schema(content: dict[str, Any]) -> None:
         assert row["ram"]["total"] == row["ram"]["arena"] + row["ram"]["static"] + row["ram"]["stack"]
         assert row["flash"]["total"] == row["flash"]["code"] + row["flash"]["constants"]
         assert row["equal_to_reference"] and row["equal_to_other_variant"]
+
+
+def test_every_node_is_compared_with_onnxruntime(content: dict[str, Any]) -> None:
+    for row in content["measurements"]:
+        accuracy = row["accuracy"]
+        assert accuracy["holds"] and accuracy["max_lsb"] in (0, 1) and len(accuracy["nodes"]) >= 4
+        assert accuracy["worst_node"]["max_lsb"] == accuracy["max_lsb"]
+        assert row["conversions"] == []
+    assert "node vs onnxruntime" in render(content)["report.md"]
 
 
 def test_the_ladder_of_every_measurement(content: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Conversion, Options, convert, firmware, normal_form
 from pingponnx.plan import InputMode
 from pingponnx.report.picture import picture
+from pingponnx.rewrite.unfolded import conversions
 from pingponnx.run import Execution, qemu_version, run
 from pingponnx.samples import Sample, feeds, input_bytes, random_samples, read_samples
 from pingponnx.select import variant
-from pingponnx.verification import Agreement, close, decode
+from pingponnx.verification import Agreement, NodeDistance, close, decode, distances, worst_of
 
 DEFAULT_SAMPLES = 10
 
@@ -36,6 +37,7 @@ class Subject:
     graph: Graph
     samples: tuple[Sample, ...]
     golden: tuple[tuple[Array, ...], ...]
+    distances: tuple[NodeDistance, ...]  # each node of `graph` from onnxruntime, fed onnxruntime's inputs
 
 
 def subject(path: Path, options: Options, samples: Path | None, limit: int = DEFAULT_SAMPLES) -> Subject:
@@ -44,7 +46,10 @@ def subject(path: Path, options: Options, samples: Path | None, limit: int = DEF
     found = find_samples(path) if samples is None else samples
     chosen = read_samples(found, graph, limit) if found else random_samples(graph)
     oracle = Oracle(path, options.input_shapes)
-    return Subject(path, graph, tuple(chosen), tuple(oracle.outputs(s) for s in chosen))
+    golden = tuple(oracle.outputs(s) for s in chosen)
+    return Subject(
+        path, graph, tuple(chosen), golden, tuple(distances(graph, oracle, chosen, options.rounding))
+    )
 
 
 def find_samples(path: Path) -> Path | None:
@@ -72,6 +77,7 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
         | {"plan": conversion.plan.row() | {"picture": picture(conversion.graph, conversion.plan).row()}}
         | {"hot_weights": conversion.hot.row(conversion.graph, conversion.entry.prefix)}
         | _judgement(what, conversion, execution)
+        | {"accuracy": _accuracy(what.distances, options)}
         | (accounts.row() if accounts else {"ledger": None, "stack_bound": None})
     )
     nodes = _nodes(conversion, counted.nodes)
@@ -83,6 +89,7 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
         "cycles_missing": counted.missing or None,
         "functions": list(counted.costs.functions) if counted.costs else None,
         "fallbacks": [n["name"] for n in nodes if n["fallback"]],
+        "conversions": _conversions(conversion.graph, nodes),
         "nodes": nodes,
     }
 
@@ -180,6 +187,23 @@ def _judgement(what: Subject, conversion: Conversion, execution: Execution) -> d
         "equal_to_other_variant": None,
         "onnxruntime": agreement.row(),
     }
+
+
+def _accuracy(found: Sequence[NodeDistance], options: Options) -> dict[str, Any]:
+    """Every node against onnxruntime: the contract of docs/integer-contract.md, and the worst node."""
+    worst = worst_of(found)
+    return {
+        "holds": all(n.holds(options.rounding) for n in found),
+        "max_lsb": max((n.max_lsb for n in found if n.integer), default=None),
+        "worst_node": worst.row() if worst else None,
+        "nodes": [n.row() for n in found],
+    }
+
+
+def _conversions(graph: Graph, nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Conversions to and from float32 that did not fold, with what they were counted to take."""
+    counted = {n["name"]: {k: n[k] for k in ("instructions", "cycles")} for n in nodes}
+    return [asdict(c) | counted[c.node] for c in conversions(graph)]
 
 
 _COUNTS = ("instructions", "cycles", "loads", "stores", "flash_bytes", "unaligned")

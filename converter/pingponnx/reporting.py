@@ -25,6 +25,8 @@ from pingponnx.measure import (
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Options, convert, normal_form
 from pingponnx.report import document
+from pingponnx.report.conversions import conversion_lines
+from pingponnx.rewrite.unfolded import conversions
 from pingponnx.samples import random_samples, read_samples
 from pingponnx.select import Goal
 from pingponnx.targets import get_target
@@ -112,18 +114,9 @@ def verification_result(graph: Graph, found: Verification) -> dict[str, Any]:
         "first_difference": asdict(found.difference) if found.difference else None,
         "outputs": found.outputs.row(),
         "expected_outputs": found.expected.row() if found.expected else None,
-        "nodes": [
-            {
-                "name": n.node,
-                "op": n.op,
-                "values": n.values,
-                "equal": n.equal,
-                "undecided": n.undecided,
-                "max_lsb": n.max_lsb if n.integer else None,
-                "max_abs": None if n.integer else n.max_abs,
-            }
-            for n in found.nodes
-        ],
+        "worst_node": found.worst.row() if found.worst else None,
+        "nodes": [n.row() for n in found.nodes],
+        "conversions": [asdict(c) for c in conversions(graph)],
     }
 
 
@@ -133,6 +126,9 @@ def verification_lines(graph: Graph, found: Verification) -> list[str]:
     lines += [_node_line(n) for n in found.nodes]
     if any(n.undecided for n in found.nodes):
         lines.append("  (undecided: exactly halfway between two steps, where float32 noise decides)")
+    if found.worst:
+        lines.append(f"worst node: {_node_line(found.worst).lstrip()}")
+    lines += conversion_lines(graph)
     difference = found.difference
     if difference is None:
         how = "exactly" if all(n.integer for n in found.nodes) else "(float32: within 1e-5 or 1e-4)"

@@ -49,6 +49,18 @@ class NodeDistance:
             self.max_abs = max(self.max_abs, float(np.abs(got - want).max(initial=0.0)))
             self.close &= close(got, want)
 
+    def row(self) -> dict[str, Any]:
+        """A node of a verification or report."""
+        return {
+            "name": self.node,
+            "op": self.op,
+            "values": self.values,
+            "equal": self.equal,
+            "undecided": self.undecided,
+            "max_lsb": self.max_lsb if self.integer else None,
+            "max_abs": None if self.integer else self.max_abs,
+        }
+
     def holds(self, rounding: Rounding) -> bool:
         """The contract of docs/integer-contract.md for one node."""
         if not self.integer:
@@ -121,7 +133,16 @@ class Verification:
     @property
     def worst(self) -> NodeDistance | None:
         """The node that is furthest from onnxruntime."""
-        return max(self.nodes, key=lambda n: (n.max_lsb, n.max_abs, n.values - n.equal), default=None)
+        return worst_of(self.nodes)
+
+
+def worst_of(nodes: Sequence[NodeDistance]) -> NodeDistance | None:
+    """The node that is furthest from onnxruntime: by steps, by the share that is off, in float32."""
+
+    def badness(n: NodeDistance) -> tuple[float, ...]:
+        return n.max_lsb, n.integer and 1 - n.equal / max(n.values, 1), n.max_abs
+
+    return max(nodes, key=badness, default=None)
 
 
 def close(got: Array, want: Array) -> bool:

@@ -1,12 +1,14 @@
 """<model>.json: graph, plan, kernels chosen and predicted bytes, for tools."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from pingponnx import __version__
 from pingponnx.emit.settings import Settings
 from pingponnx.ir import Graph
 from pingponnx.plan import Calls, Plan
+from pingponnx.rewrite.unfolded import conversions
 
 
 def manifest(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> str:
@@ -50,6 +52,7 @@ def manifest(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> st
         "outputs": list(graph.outputs),
         "plan": memory.row(),
         "nodes": nodes,
+        "conversions": [asdict(c) for c in conversions(graph)],
         "tensors": tensors,
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"

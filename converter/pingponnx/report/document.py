@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from pingponnx.check.rows import SCHEMA
 from pingponnx.markdown import cell
+from pingponnx.report.conversions import accuracy_rows, conversion_rows
 from pingponnx.report.tables import (
     frame,
     function_rows,
@@ -36,6 +37,10 @@ _TEXT = {
     "hot table of node",
     "role",
 } | {
+    "node vs onnxruntime",
+    "conversion",
+    "reason",
+    "beside",
     "what",
     "same bytes",
     "vs onnxruntime",
@@ -69,6 +74,8 @@ def _markdown(content: Mapping[str, Any]) -> str:
     for row in content["measurements"]:
         parts += [f"## {_title(row)}", "", _table(node_rows(row)), "", _table(plan_rows(row)), ""]
         parts += [_table(hot_rows(row)), ""] if hot_rows(row) else []
+        for more in (accuracy_rows(row), conversion_rows(row)):
+            parts += [_table(more), ""] if more else []
         parts += [f"- {cell(note)}" for note in notes(row)]
         parts += [""] if notes(row) else []
     return "\n".join(parts)

@@ -8,7 +8,9 @@ from pingponnx.ir import Graph
 from pingponnx.pipeline import Conversion
 from pingponnx.plan import Placed, Plan, roots_of
 from pingponnx.plan.schedule import FEED, Ring, Segment
+from pingponnx.report.conversions import conversion_lines
 from pingponnx.report.tables import share, short
+from pingponnx.rewrite.unfolded import conversions
 
 
 def plan_result(conversion: Conversion) -> dict[str, Any]:
@@ -26,6 +28,7 @@ def plan_result(conversion: Conversion) -> dict[str, Any]:
     ]
     return plan.row() | {
         "model": graph.name,
+        "conversions": [asdict(c) for c in conversions(graph)],
         "gap": plan.arena - plan.lower_bound,
         "proven": plan.proven,
         "effort": str(conversion.options.effort),
@@ -51,6 +54,7 @@ def plan_lines(conversion: Conversion) -> list[str]:
         )
     lines.append(f"segments: nodes, direction, bytes held; input {plan.input_mode}")
     lines += [line for segment in plan.segments for line in _segment_lines(graph, plan, segment)]
+    lines += conversion_lines(graph)
     lines.append("blocks: offset + bytes, alive from node to node (-1: before the first), kind, name")
     lines += [_block_line(block) for block in plan.blocks]
     return lines
