@@ -58,7 +58,7 @@ class Normalize(Operator):
             return sizes[0], 1, 1, sizes[1]
         return sizes + (1,) * (_LONGEST - len(sizes))
 
-    def reference(self, site: Site, *arrays: Array | None) -> Array | tuple[Array, ...]:  # type: ignore[override]
+    def reference(self, site: Site, *arrays: Array | None) -> Array | tuple[Array, ...]:
         assert arrays[0] is not None
         outer, rows, groups, width = self._sizes(site)
         x = arrays[0].astype(np.float64).reshape(outer, rows, groups, width)
