@@ -45,19 +45,25 @@ class Browser:
     def wait(self, expression: str) -> None:
         WebDriverWait(self.driver, _WAIT).until(lambda _: self.run(expression))
 
-    def hover(self, element: WebElement) -> None:
-        self.run("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", element)
-        ActionChains(self.driver).move_to_element(element).perform()
+    def hover(self, element: WebElement, expression: str) -> None:
+        """Point at an element until something is true; again if the page still moved beneath the pointer."""
+
+        def point(_: webdriver.Chrome) -> Any:
+            self.run("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", element)
+            ActionChains(self.driver, duration=20).move_to_element_with_offset(element, 0, 1).move_to_element(
+                element
+            ).perform()
+            return self.run(expression)
+
+        WebDriverWait(self.driver, _WAIT).until(point)
 
     def draw_all(self) -> int:
         """Open everything and have all charts drawn; how many there are."""
         self.run("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
         for figure in self.find("figure.chart"):
             self.run("arguments[0].scrollIntoView()", figure)
-            WebDriverWait(self.driver, _WAIT).until(
-                lambda _, f=figure: f.find_elements("css selector", "svg")
-            )
-        return len(self.find("figure.chart.drawn, figure.chart svg.marks"))
+        self.wait("document.querySelectorAll('figure.chart:not(.drawn)').length === 0")
+        return len(self.find("figure.chart.drawn"))
 
 
 @contextmanager

@@ -1,16 +1,23 @@
 """Pages in a real browser: they draw, sort, say what is under the pointer, and stay within a phone."""
 
+import copy
+import html
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from browser import Browser, browser
 from models import command_line, converted
 from pingponnx.report.plan_page import plan_page
+from pingponnx.report.report_page import report_page
 from pingponnx.select import Goal
 
 pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[1]
+TOOLTIP = "document.querySelector('#vg-tooltip-element.visible')"  # of a chart
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +38,10 @@ def test_a_plan_says_what_is_under_the_pointer(chromium: Browser, plan: Path) ->
     blocks = chromium.find(".plan-map .blocks > g")
     assert len(blocks) == 6
     (ring,) = chromium.find(".plan-map .blocks > g.ring")
-    chromium.hover(ring)
-    chromium.wait("!document.getElementById('tip').hidden")
+    chromium.hover(ring, "!document.getElementById('tip').hidden")
     text = chromium.run("document.getElementById('tip').textContent")
     assert "(420)" in text and "max_pool2d" in text and "ring of 5 rows of 84 bytes" in text
-    chromium.hover(chromium.find("h1")[0])
-    chromium.wait("document.getElementById('tip').hidden")
+    chromium.hover(chromium.find("h1")[0], "document.getElementById('tip').hidden")
     assert chromium.console() == []
 
 
@@ -65,3 +70,114 @@ def test_the_command_writes_a_page(tmp_path: Path, examples: Path) -> None:
     assert pages[0] == pages[1] and b"Content-Security-Policy" in pages[0]
     done = command_line("plan", model, "third.html", cwd=tmp_path)
     assert done.returncode == 2 and "add --html" in done.stderr and not (tmp_path / "third.html").exists()
+
+
+# -- the report -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def content() -> dict[str, Any]:
+    """What the committed baseline measured on one core: three models, both variants."""
+    found: dict[str, Any] = json.loads((ROOT / "reports" / "baseline.json").read_text(encoding="utf-8"))
+    rows = [row for row in found["measurements"] if row["target"] == "cortex-m4"]
+    return {**found, "measurements": rows}
+
+
+@pytest.fixture(scope="module")
+def report(content: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(report_page(content), "utf-8")
+    return path
+
+
+def test_a_report_is_one_file_of_sane_size(content: dict[str, Any], report: Path) -> None:
+    text = report.read_text(encoding="utf-8")
+    assert text == report_page(copy.deepcopy(content)) and len(text) < 1_300_000
+    assert "default-src 'none'" in text and content["command"] in html.unescape(text)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_report_draws_everything(chromium: Browser, report: Path, dark: bool) -> None:
+    chromium.open(report, dark=dark)
+    charts = [f"setting-{k}-{what}" for k in range(3) for what in ("strategies", "nodes", "flash")]
+    assert chromium.draw_all() == len(charts) + 3  # and a Pareto front a model
+    for name in charts:
+        assert chromium.run(f"document.querySelectorAll('#{name} svg path[aria-roledescription=bar]').length")
+    assert (
+        chromium.find("[src], link") == []
+        and chromium.run("performance.getEntriesByType('resource').length") == 0
+    )
+    assert len(chromium.find(".card")) == 3 and len(chromium.find("svg.plan-map")) == 6
+    ink = chromium.run("getComputedStyle(document.querySelector('figure svg text')).fill")
+    assert ink == chromium.run("getComputedStyle(document.body).color")
+    assert chromium.console() == []
+
+
+def test_a_chart_says_what_is_under_the_pointer(
+    chromium: Browser, report: Path, content: dict[str, Any]
+) -> None:
+    chromium.open(report)
+    chromium.draw_all()
+    node = content["measurements"][0]["nodes"][0]
+    chromium.hover(chromium.find("#setting-0-nodes svg path[aria-roledescription=bar]")[0], TOOLTIP)
+    text = chromium.run("document.querySelector('#vg-tooltip-element').textContent")
+    assert node["name"] in text and node["kernel"] in text and f"{node['cycles']:,}" in text
+
+
+def test_tables_sort(chromium: Browser, report: Path) -> None:
+    chromium.open(report)
+    table = "document.querySelector('#summary + .scroll table')"
+    titles = chromium.run(f"[...{table}.tHead.rows[0].cells].map((c) => c.textContent)")
+
+    def column(title: str) -> list[str]:
+        cells = f"[...{table}.tBodies[0].rows].map((r) => r.cells[{titles.index(title)}].textContent)"
+        return list(chromium.run(cells))
+
+    for title in ("RAM", "cycles", "speed vs CMSIS-NN"):
+        before = column(title)
+        button = chromium.find("#summary + .scroll th button")[titles.index(title)]
+        known = [text for text in before if text]
+        rising = sorted(known, key=lambda text: float(text.replace(",", "").rstrip("x")))
+        for order, state in ((rising, "ascending"), (rising[::-1], "descending")):
+            chromium.run("arguments[0].click()", button)
+            assert column(title) == order + [""] * before.count("")  # unknown ones last, either way
+            assert [
+                th.get_attribute("aria-sort") for th in chromium.find("#summary + .scroll th[aria-sort]")
+            ] == [state]
+    assert len(set(column("model"))) == 3  # whole rows have moved
+
+
+def test_a_report_fits_a_phone(chromium: Browser, report: Path) -> None:
+    chromium.open(report, phone=True)
+    chromium.draw_all()
+    assert chromium.run("document.documentElement.scrollWidth") == chromium.run("innerWidth") == 390
+    wide = "[...document.querySelectorAll('figure.chart svg')].filter((s) => s.getBoundingClientRect().right > 390)"
+    assert chromium.run(f"{wide}.length") == 0
+
+
+EVIL = "'\"></title></script></svg><img src=x onerror=alert(1)><script>alert(2)</script>&amp;é☃{{7*7}}"
+
+
+def test_names_of_strangers_stay_text(chromium: Browser, content: dict[str, Any], tmp_path: Path) -> None:
+    hostile = {**content, "command": EVIL, "measurements": copy.deepcopy(content["measurements"][:2])}
+    for row in hostile["measurements"]:
+        row["model"] = row["plan"]["picture"]["model"] = row["input_obstacle"] = EVIL
+        for part in (*row["nodes"], *row["plan"]["picture"]["blocks"], *row["plan"]["picture"]["columns"]):
+            part["name"] = EVIL
+        for node in row["nodes"]:
+            node["fallback"] = node["kernel"] = EVIL
+        for entry in row["ledger"]:
+            entry["what"] = EVIL + "\x00\u202e"
+    path = tmp_path / "evil.html"
+    path.write_text(report_page(hostile), "utf-8")
+    chromium.open(path)
+    assert chromium.draw_all() == 4
+    assert chromium.find("img") == [] and len(chromium.find("script")) == 2 + 4
+    assert chromium.run("document.querySelector('.card h3').textContent") == EVIL
+    for bar in chromium.find("#setting-0-nodes svg path[aria-roledescription=bar]")[:2]:
+        chromium.hover(bar, TOOLTIP)
+        assert EVIL in chromium.run("document.querySelector('#vg-tooltip-element').textContent").replace(
+            "…", ""
+        )
+    assert chromium.find("img") == [] and chromium.console() == []
+    assert not {"\x00", "\u202e"} & set(path.read_text(encoding="utf-8"))

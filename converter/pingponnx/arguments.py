@@ -1,7 +1,7 @@
 """Options that several commands share: declared once, read once, given to a command as one value."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -120,6 +120,35 @@ def _options_of(**given: Any) -> Any:
     given["banks"] = tuple(_bank(text) for text in given.pop("banks", None) or [])
     given["pins"] = dict(_pin(text) for text in given.pop("pins", None) or [])
     return Options(**given)
+
+
+def spelled(options: Any) -> list[str]:
+    """The words on a command line that give these options, as far as they are not the usual ones.
+
+    Of paths only the last part: reports name no places.
+    """
+    usual = type(options)()
+    words: list[str] = []
+    for name, (annotation, _) in _SHARED.items():
+        value = getattr(options, name)
+        if value == getattr(usual, name):
+            continue
+        flag = annotation.__metadata__[0].param_decls[0]
+        if value is True:
+            words.append(flag)
+        for text in [] if value is True else _spellings(value):
+            words += [flag, text]
+    return words
+
+
+def _spellings(value: Any) -> list[str]:
+    """One for each time that the option is given."""
+    if isinstance(value, Path):
+        return [value.name]
+    if not isinstance(value, Mapping | tuple):
+        return [str(value)]
+    pairs: Iterable[tuple[str, Any]] = value.items() if isinstance(value, Mapping) else value
+    return [f"{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in pairs]
 
 
 def choice(kind: Any, text: str, what: str) -> Any:

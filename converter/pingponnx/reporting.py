@@ -1,5 +1,6 @@
 """What the `verify` and `report` commands do, without printing."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pingponnx import cmsis
+from pingponnx.arguments import spelled
 from pingponnx.build import compiler_version
 from pingponnx.cycles import BoardRow, FlashModel, import_board
 from pingponnx.errors import Error
@@ -83,7 +85,28 @@ def measure_all(
             rows = list(pool.map(one, jobs))
     gcc = compiler_version(get_target(matrix.targets[0], base.targets_file))
     library = cmsis.find(base.cmsis_nn) if "cmsis-nn" in matrix.variants else None
-    return document(tool_versions(gcc, library), compare_variants(rows))
+    command = report_command(models, base, matrix, samples, limit, flash)
+    return document(tool_versions(gcc, library), compare_variants(rows), command)
+
+
+def report_command(
+    models: Sequence[Path],
+    base: Options,
+    matrix: Matrix,
+    samples: Path | None,
+    limit: int,
+    flash: FlashModel | None,
+) -> str:
+    """What a shell has to be told for the same measurements, beside the same files."""
+    usual = Options()
+    shared = replace(base, variant=usual.variant, target=usual.target, goal=usual.goal)
+    words = ["pingponnx", "report", *(path.name for path in models)]
+    words += [word for target in dict.fromkeys(matrix.targets) for word in ("--target", target)]
+    words += [word for variant in dict.fromkeys(matrix.variants) for word in ("--variant", variant)]
+    words += [word for goal in dict.fromkeys(matrix.goals) for word in ("--goal", str(goal))]
+    words += ["--samples", samples.name] if samples else []
+    words += ["--flash-model", flash.name] if flash else []
+    return shlex.join([*words, "--limit", str(limit), *spelled(shared), "-o", "report"])
 
 
 def board_rows(content: Mapping[str, Any], path: Path) -> tuple[BoardRow, ...]:

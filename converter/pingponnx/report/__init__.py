@@ -1,6 +1,7 @@
 """Rows -> report.json, .csv, .md and .html. pandas lives only here."""
 
-from pingponnx.report.document import cycle_note, document, render
+from pingponnx.report.document import document, render
+from pingponnx.report.sources import cycle_note
 from pingponnx.report.tables import short, summary_rows, tables
 
 __all__ = [

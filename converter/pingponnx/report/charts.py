@@ -77,17 +77,19 @@ def bars(
     hints: Sequence[Field],
     *,
     grouped: bool = False,
+    note: str = "",
     step: int = 22,
 ) -> Spec:
     """Horizontal bars, one per value of `place`: parts of a colour each, stacked, or beside if `grouped`.
 
-    Parts of stacked bars are in the order of the rows.
+    Parts of stacked bars are in the order of the rows. What the rows have as `note` stands at their bars' ends.
     """
     axis = {"format": "~s", "tickCount": 5}
+    most = max(row[length.key] for row in rows)
+    room = {"scale": {"domainMax": most * _ROOM}} if note and most else {}
     channels: dict[str, Any] = {
-        "y": place.encoded(title=None, axis={"ticks": False, "domain": False}),
-        "x": length.encoded(axis=axis, stack=None if grouped else "zero"),
-        "color": _colour(colour, rows),
+        "y": place.encoded(title=None, axis={"ticks": False, "domain": False, "labelLimit": _LIMIT}),
+        "x": length.encoded(axis=axis, stack=None if grouped else "zero", **room),
         "tooltip": [hint.hint() for hint in hints],
     }
     if grouped:
@@ -96,7 +98,13 @@ def bars(
     else:
         channels["order"] = {"field": "order", "type": "quantitative"}
         mark = {"type": "bar", "stroke": "var(--card)", "strokeWidth": 1}
-    return _spec(_ordered(rows), {"mark": mark, "encoding": channels}, {"step": step})
+    layers = [{"mark": mark, "encoding": {"color": _colour(colour, rows)}}]
+    if note:
+        text = {"type": "text", "align": "left", "dx": 4, "fontSize": 11, "color": _INK, "clip": False}
+        layers.append({"mark": text, "encoding": {"text": {"field": note, "type": "nominal"}}})
+    places, colours = ({row[field.key] for row in rows} for field in (place, colour))
+    height = len(places) * (step * len(colours) + 6 if grouped else step)
+    return _spec(_ordered(rows), {"layer": layers, "encoding": channels}, height)
 
 
 def points(
@@ -107,12 +115,13 @@ def points(
         "x": across.encoded(scale={"zero": False, "nice": True}, axis={"format": "~s", "tickCount": 5}),
         "y": up.encoded(scale={"zero": False, "nice": True}, axis={"format": "~s"}),
     }
+    shapes = {row[shape.key] for row in rows}
     dots = {
         "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},
         "encoding": {
             **place,
             "color": _colour(colour, rows),
-            "shape": shape.encoded(title=None),
+            "shape": shape.encoded(title=None, **({} if len(shapes) > 1 else {"legend": None})),
             "tooltip": [hint.hint() for hint in hints],
         },
     }
@@ -152,7 +161,7 @@ def _colour(field: Field, rows: Sequence[Row]) -> dict[str, Any]:
     return field.encoded(title=None, scale={"domain": domain, "range": colours})
 
 
-def _spec(rows: Sequence[Row], drawing: Spec, height: Any) -> Spec:
+def _spec(rows: Sequence[Row], drawing: Spec, height: int) -> Spec:
     return {
         "width": "container",
         "height": height,
@@ -164,6 +173,9 @@ def _spec(rows: Sequence[Row], drawing: Spec, height: Any) -> Spec:
     }
 
 
+_ROOM = 1.25  # of the longest bar: for the note at its end
+# Names get a third of the chart, so that there is room for bars on a phone too.
+_LIMIT = {"expr": "max(100, min(260, containerSize()[0] / 3))"}
 _INK, _GRID, _FONT = "currentColor", "var(--line)", "system-ui, 'DejaVu Sans', sans-serif"
 _CONFIG: Spec = {
     "font": _FONT,
@@ -174,7 +186,6 @@ _CONFIG: Spec = {
         "domainColor": _GRID,
         "tickColor": _GRID,
         "labelFontSize": 12,
-        "labelLimit": 170,
         "titleFontWeight": "normal",
     },
     "legend": {"labelColor": _INK, "labelFontSize": 12, "orient": "top", "columns": 4, "labelLimit": 150},

@@ -11,6 +11,37 @@ _LONGEST = 60
 
 Rows = Sequence[Mapping[str, Any]]
 
+TEXT_COLUMNS = frozenset(
+    {
+        "model",
+        "node",
+        "target",
+        "variant",
+        "goal",
+        "input",
+        "operator",
+        "kernel",
+        "function",
+        "memory",
+        "owner",
+        "strategy",
+        "hot table of node",
+        "role",
+        "what",
+        "same bytes",
+        "vs onnxruntime",
+        "why",
+        "node vs onnxruntime",
+        "conversion",
+        "reason",
+        "beside",
+        "tool",
+        "version",
+        "SHA-256 of the file",
+    }
+)
+"""The columns of words; all others are numbers."""
+
 _COLUMNS = {
     "model": "model",
     "variant": "variant",
@@ -53,7 +84,7 @@ def frame(rows: Rows) -> pd.DataFrame:
 
 def summary_rows(rows: Rows) -> list[dict[str, str]]:
     """The comparison for people: sizes, and each variant relative to the CMSIS-NN one where there is one."""
-    base = {_setting(r): r for r in rows if r["variant"] == "cmsis-nn" and not _only_ours(r)}
+    base = baselines(rows)
     return [
         {
             "model": r["model"],
@@ -62,15 +93,15 @@ def summary_rows(rows: Rows) -> list[dict[str, str]]:
             "goal": r["goal"],
             "input": "resident instead" if r["input_obstacle"] else r["input_mode"],
             "RAM": _number(r["ram"]["total"]),
-            "RAM vs CMSIS-NN": _relative(r, base.get(_setting(r)), "ram"),
+            "RAM vs CMSIS-NN": _relative(r, base.get(setting(r)), "ram"),
+            "flash": _number(r["flash"]["total"]),
+            "cycles": _number(r["cycles"]),
+            "speed vs CMSIS-NN": _speed(r, base.get(setting(r))),
+            "instructions": _number(r["instructions"]),
             "arena": _number(r["ram"]["arena"]),
             "stack": _number(r["ram"]["stack"]),
-            "flash": _number(r["flash"]["total"]),
             "code": _number(r["flash"]["code"]),
             "constants": _number(r["flash"]["constants"]),
-            "instructions": _number(r["instructions"]),
-            "cycles": _number(r["cycles"]),
-            "speed vs CMSIS-NN": _speed(r, base.get(_setting(r))),
             "CMSIS-NN nodes": _calls(r),
             "same bytes": _same(r),
             "vs onnxruntime": _distance(r),
@@ -79,8 +110,22 @@ def summary_rows(rows: Rows) -> list[dict[str, str]]:
     ]
 
 
-def _setting(row: Mapping[str, Any]) -> tuple[str, ...]:
+def setting(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the variants that are compared have in common."""
     return tuple(str(row[key]) for key in ("model", "target", "goal", "rounding", "input_mode"))
+
+
+def groups(rows: Rows) -> list[list[Mapping[str, Any]]]:
+    """The rows by setting, in their order."""
+    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(setting(row), []).append(row)
+    return list(found.values())
+
+
+def baselines(rows: Rows) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    """The CMSIS-NN row of each setting where anything of it runs."""
+    return {setting(r): r for r in rows if r["variant"] == "cmsis-nn" and not _only_ours(r)}
 
 
 def _number(value: int | None) -> str:
@@ -120,8 +165,11 @@ def _same(row: Mapping[str, Any]) -> str:
 def _distance(row: Mapping[str, Any]) -> str:
     ort = row["onnxruntime"]
     gap = f"{ort['max_abs']:.2g}" if ort["max_lsb"] is None else f"{ort['max_lsb']} LSB"
-    top = "n/a" if ort["top1_agreement"] is None else f"{100 * ort['top1_agreement']:.1f} %"
-    return f"{gap}, top-1 {top} of {ort['samples']}"
+    return f"{gap}, top-1 {_top1(ort)} of {ort['samples']}"
+
+
+def _top1(ort: Mapping[str, Any]) -> str:
+    return "n/a" if ort["top1_agreement"] is None else f"{100 * ort['top1_agreement']:.1f} %"
 
 
 def short(name: str) -> str:
@@ -207,6 +255,44 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     obstacle = [f"its input is resident: {row['input_obstacle']}"] if row["input_obstacle"] else []
     nodes = [n for n in row["nodes"] if n["fallback"]]
     return [*obstacle, *(f"{n['name']} runs our plain kernel: {n['fallback']}" for n in nodes)]
+
+
+def fallback_rows(rows: Rows) -> list[dict[str, str]]:
+    """The same as rows, of all measurements."""
+    return [
+        {
+            "model": r["model"],
+            "target": r["target"],
+            "variant": r["variant"],
+            "node": short(node),
+            "operator": operator,
+            "kernel": kernel,
+            "why": why,
+        }
+        for r in rows
+        for node, operator, kernel, why in (
+            *([("(input)", "", "", r["input_obstacle"])] if r["input_obstacle"] else []),
+            *((n["name"], n["op"], n["kernel"], n["fallback"]) for n in r["nodes"] if n["fallback"]),
+        )
+    ]
+
+
+def agreement_rows(rows: Rows) -> list[dict[str, str]]:
+    """How near each measurement's outputs are to the reference's and to onnxruntime's."""
+    return [
+        {
+            "model": r["model"],
+            "target": r["target"],
+            "variant": r["variant"],
+            "goal": r["goal"],
+            "same bytes": _same(r),
+            "samples": _number(r["onnxruntime"]["samples"]),
+            "max LSB": _number(r["onnxruntime"]["max_lsb"]),
+            "max error": f"{r['onnxruntime']['max_abs']:.3g}",
+            "top-1 agreement": _top1(r["onnxruntime"]),
+        }
+        for r in rows
+    ]
 
 
 def tables(rows: Rows, by: str) -> list[tuple[str, list[dict[str, str]]]]:
