@@ -42,8 +42,8 @@ class Browser:
     def find(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements("css selector", selector)
 
-    def wait(self, expression: str) -> None:
-        WebDriverWait(self.driver, _WAIT).until(lambda _: self.run(expression))
+    def wait(self, expression: str, *given: Any) -> None:
+        WebDriverWait(self.driver, _WAIT, poll_frequency=0.05).until(lambda _: self.run(expression, *given))
 
     def hover(self, element: WebElement, expression: str) -> None:
         """Point at an element until something is true; again if the page still moved beneath the pointer."""
@@ -62,7 +62,7 @@ class Browser:
         self.run("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
         for figure in self.find("figure.chart"):
             self.run("arguments[0].scrollIntoView()", figure)
-        self.wait("document.querySelectorAll('figure.chart:not(.drawn)').length === 0")
+            self.wait("arguments[0].classList.contains('drawn')", figure)
         return len(self.find("figure.chart.drawn"))
 
 

@@ -1,18 +1,22 @@
 """Measurements and their renderings: right, complete, stable to the byte, and comparable."""
 
 import copy
+import io
 import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from pingponnx.fixed_point import Rounding
 from pingponnx.pipeline import Options
 from pingponnx.report import render
-from pingponnx.reporting import Matrix, measure_all
+from pingponnx.reporting import Matrix, measure_all, report_command
 
 pytestmark = [pytest.mark.qemu, pytest.mark.cmsis]
 VARIANTS = ["optimised", "cmsis-nn"]
@@ -155,14 +159,51 @@ def test_stable_and_free_of_places_and_dates(content: dict[str, Any]) -> None:
     files = render(content)
     assert set(files) == {"report.json", "report.csv", "report.md", "report.html"}
     root = Path(__file__).resolve().parents[1]
-    again = render(_measure([root / "examples" / "lenet5" / "lenet5_int8.onnx"], ["cortex-m4"]))
+    second = _measure([root / "examples" / "lenet5" / "lenet5_int8.onnx"], ["cortex-m4"])
     first = copy.deepcopy(content)
     first["measurements"] = [m for m in first["measurements"] if m["model"] == "lenet5_int8"]
-    assert render(first) == again
+    first["command"] = second["command"]
+    assert render(first) == render(second)
     for text in files.values():
         assert not re.search(r"(/work/|/home/|/root/|/tmp/|20\d\d-\d\d-\d\d)", text)
     text = files["report.json"]
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_the_same_rows_in_every_format(content: dict[str, Any]) -> None:
+    files, rows = render(content), content["measurements"]
+    table = pd.read_csv(io.StringIO(files["report.csv"]))
+    for path in ("ram.total", "flash.total", "instructions", "cycles"):
+        column = {"ram.total": "RAM", "flash.total": "flash"}.get(path, path)
+        values = [pd.json_normalize(json.loads(files["report.json"])["measurements"])[path], table[column]]
+        assert values[0].tolist() == values[1].tolist()
+        for name in ("report.md", "report.html"):
+            assert all(f"{value:,}" in files[name] for value in table[column])
+    assert table["model"].tolist() == [row["model"] for row in rows]
+
+
+def test_the_command_to_reproduce(content: dict[str, Any]) -> None:
+    models = "lenet5_int8.onnx paper_cifar_int8.onnx"
+    both = "--variant optimised --variant cmsis-nn"
+    command = f"pingponnx report {models} --target cortex-m4 {both} --goal balanced --limit 3 -o report"
+    assert content["command"] == command
+    for name in ("report.md", "report.html"):
+        assert command in render(content)[name]
+    base = Options(
+        rounding=Rounding.TFLITE,
+        float_io=True,
+        input_shapes={"x y": (1, 3, 8)},
+        banks=(("dtcm", 4096), ("sram", 65536)),
+        pins={"out": "sram"},
+        ram=16384,
+        cmsis_nn=Path("some") / "where",
+    )
+    model = [Path("any") / "it's.onnx"]
+    words = shlex.split(report_command(model, base, Matrix(["host"]), None, 10, None))
+    assert words[:4] == ["pingponnx", "report", "it's.onnx", "--target"]
+    given = "--rounding tflite --float-io --input-shape X --bank dtcm=4096 --bank sram=65536 --pin out=sram"
+    given += " --ram 16384 --cmsis-nn where"
+    assert words[-18:-2] == [word.replace("X", "x y=1,3,8") for word in given.split()]
 
 
 def test_strings_from_a_model_are_harmless(content: dict[str, Any]) -> None:
@@ -171,5 +212,5 @@ def test_strings_from_a_model_are_harmless(content: dict[str, Any]) -> None:
     hostile["measurements"][0]["model"] = evil
     hostile["measurements"][0]["nodes"][0]["name"] = evil
     files = render(hostile)
-    assert "<script>" not in files["report.html"] and "<script>" not in files["report.md"]
+    assert evil[:25] not in files["report.html"] and "<script>" not in files["report.md"]
     assert "\n# h" not in files["report.md"]

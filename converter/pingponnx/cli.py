@@ -1,6 +1,5 @@
 """The command line: only this module and `terminal` print or exit."""
 
-import itertools
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ import typer
 from pingponnx import __version__
 from pingponnx.arguments import CONVERSION, AsJson, choice, with_options
 from pingponnx.commands import COMMANDS
-from pingponnx.errors import Error, MismatchError
+from pingponnx.errors import MismatchError
 from pingponnx.terminal import (
     EXIT_FAILED,
     EXIT_WORSE,
@@ -103,81 +102,6 @@ def quantize(
         scheme = Scheme(not per_tensor, symmetric, unsigned)
         count = run_quantizer(model, out, samples, scheme, input_shapes=options.input_shapes)
     print(f"{out}: quantized with {count} samples")
-
-
-@app.command()
-@with_options(*CONVERSION)
-def plan(
-    model: Model,
-    options: Any,
-    file: Annotated[Path | None, typer.Argument(help="with --html: the page; MODEL-plan.html here")] = None,
-    drawing: Annotated[Path | None, typer.Option("--map", help="draw the plan: an SVG file")] = None,
-    html: Annotated[bool, typer.Option("--html", help="draw the plan: a page; prints where it is")] = False,
-    show: Annotated[bool, typer.Option("--open", help="with --html: open it in a browser")] = False,
-    pareto: Annotated[
-        bool, typer.Option("--pareto", help="what RAM, flash and time can be had; --map draws that")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show the memory plan of a model: strategies, certificate, segments and blocks."""
-    from pingponnx import pipeline
-    from pingponnx.output import write_file
-    from pingponnx.report.memory_plan import plan_lines, plan_result
-    from pingponnx.report.picture import picture
-    from pingponnx.report.plan_map import plan_map
-
-    if (file or show) and not html:
-        raise Error("a page is written with --html only", "add --html")
-    if html and pareto:
-        raise Error("--pareto has no page", "draw it with --map FILE.svg")
-    if pareto:
-        _plan_front(model, options, drawing, as_json)
-        return
-    with stderr.status("planning"):
-        conversion = pipeline.convert(pipeline.normal_form(model, options), options)
-    if drawing:
-        write_file(drawing, plan_map(picture(conversion.graph, conversion.plan)).encode())
-    page = _plan_page(conversion, file, show) if html else None
-    if as_json:
-        print_json(plan_result(conversion) | ({"html": str(page)} if page else {}))
-    elif page:
-        print(page)
-    else:
-        for line in plan_lines(conversion):
-            print(plain(line))
-
-
-def _plan_page(conversion: Any, file: Path | None, show: bool) -> Path:
-    import webbrowser
-
-    from pingponnx.output import write_file
-    from pingponnx.report.plan_page import plan_page
-
-    path = file or Path(f"{conversion.entry.prefix}-plan.html")
-    write_file(path, plan_page(conversion).encode())
-    if show and not webbrowser.open(path.absolute().as_uri()):
-        stderr.print("no browser could be started: open the page yourself")
-    return path
-
-
-def _plan_front(model: Path, options: Any, drawing: Path | None, as_json: bool) -> None:
-    """`plan --pareto`."""
-    from pingponnx.front import front
-    from pingponnx.output import write_file
-    from pingponnx.pipeline import normal_form
-    from pingponnx.report.front_chart import front_chart, front_result, front_rows
-
-    normal = normal_form(model, options)
-    with stderr.status("choosing") as status:
-        count = itertools.count(1)
-        points = front(normal, options, lambda: status.update(f"choosing: {next(count)} tried"))
-    if drawing:
-        write_file(drawing, front_chart(normal.name, options, points).encode())
-    if as_json:
-        print_json(front_result(normal.name, options, points))
-    else:
-        print_table(list(front_rows(points)))
-        print("arena: bytes of RAM; constants: bytes of flash beside the code; cycles: predicted, of one run")
 
 
 @app.command()

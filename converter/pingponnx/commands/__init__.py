@@ -5,6 +5,7 @@ A command imports what it needs when it runs, so that `pingponnx --help` stays q
 
 from collections.abc import Callable
 
+from pingponnx.commands.planning import plan
 from pingponnx.commands.regression import baseline, check
 
-COMMANDS: tuple[Callable[..., None], ...] = (check, baseline)
+COMMANDS: tuple[Callable[..., None], ...] = (plan, check, baseline)

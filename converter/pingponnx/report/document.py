@@ -21,6 +21,7 @@ from pingponnx.report.tables import (
     summary_rows,
 )
 
+
 def document(
     tool: Mapping[str, Any], measurements: Sequence[Mapping[str, Any]], command: str
 ) -> dict[str, Any]:
