@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pingponnx.fixed_point import Rounding
 from pingponnx.pipeline import Options
-from pingponnx.report import render
+from pingponnx.report import charts, render
 from pingponnx.reporting import Matrix, measure_all, report_command
 
 pytestmark = [pytest.mark.qemu, pytest.mark.cmsis]
@@ -164,7 +164,7 @@ def test_stable_and_free_of_places_and_dates(content: dict[str, Any]) -> None:
     first["measurements"] = [m for m in first["measurements"] if m["model"] == "lenet5_int8"]
     first["command"] = second["command"]
     assert render(first) == render(second)
-    for text in files.values():
+    for text in (text.replace(charts.library(), "") for text in files.values()):
         assert not re.search(r"(/work/|/home/|/root/|/tmp/|20\d\d-\d\d-\d\d)", text)
     text = files["report.json"]
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
@@ -203,7 +203,7 @@ def test_the_command_to_reproduce(content: dict[str, Any]) -> None:
     assert words[:4] == ["pingponnx", "report", "it's.onnx", "--target"]
     given = "--rounding tflite --float-io --input-shape X --bank dtcm=4096 --bank sram=65536 --pin out=sram"
     given += " --ram 16384 --cmsis-nn where"
-    assert words[-18:-2] == [word.replace("X", "x y=1,3,8") for word in given.split()]
+    assert words[words.index("10") + 1 : -2] == [word.replace("X", "x y=1,3,8") for word in given.split()]
 
 
 def test_strings_from_a_model_are_harmless(content: dict[str, Any]) -> None:

@@ -133,7 +133,7 @@ def spelled(options: Any) -> list[str]:
         value = getattr(options, name)
         if value == getattr(usual, name):
             continue
-        flag = annotation.__metadata__[0].param_decls[0]
+        flag = annotation.__metadata__[0].default  # of an annotation typer keeps its first word there
         if value is True:
             words.append(flag)
         for text in [] if value is True else _spellings(value):

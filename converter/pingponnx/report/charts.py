@@ -82,7 +82,7 @@ def bars(
 ) -> Spec:
     """Horizontal bars, one per value of `place`: parts of a colour each, stacked, or beside if `grouped`.
 
-    Parts of stacked bars are in the order of the rows. What the rows have as `note` stands at their bars' ends.
+    Parts of stacked bars are in the order of the rows. The field `note` stands at the bars' ends.
     """
     axis = {"format": "~s", "tickCount": 5}
     most = max(row[length.key] for row in rows)
