@@ -94,9 +94,9 @@ def _flash(rows: Rows, name: str) -> Chart | None:
             parts.append({"piece": "all others", "owner": "-", "variant": row["variant"], "bytes": rest})
     if not parts:
         return None
-    size, piece = quantity("bytes", "flash, bytes"), Field("piece", "what")
-    hints = (piece, Field("owner", "kind"), _VARIANT, size)
-    spec = bars(parts, size, piece, _VARIANT, hints, grouped=True, step=11)
+    flash, piece = quantity("bytes", "flash, bytes"), Field("piece", "what")
+    hints = (piece, Field("owner", "kind"), _VARIANT, flash)
+    spec = bars(parts, flash, piece, _VARIANT, hints, grouped=True, step=11)
     return Chart(f"{name}-flash", "Flash by node (constants), kernel and library (code): bytes", spec)
 
 

@@ -1,6 +1,6 @@
 """report.html: everything that was measured, for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -68,20 +68,24 @@ def _card(group: Sequence[Row], bases: Mapping[tuple[str, ...], Row]) -> dict[st
         **_title(group),
         "variant": row["variant"],
         "compared": base is not None,
-        "figures": [
-            _figure("RAM, bytes", row["ram"]["total"], base and base["ram"]["total"]),
-            _figure("flash, bytes", row["flash"]["total"], base and base["flash"]["total"]),
-            _figure("modelled cycles", row["cycles"], base and base["cycles"], speed=True),
-        ],
+        "figures": [_figure(name, of(row), of(base) if base else None) for name, of in _FIGURES.items()],
         "right": all(r["equal_to_reference"] and r["equal_to_other_variant"] is not False for r in group),
     }
 
 
-def _figure(name: str, value: int | None, base: int | None, speed: bool = False) -> dict[str, str]:
+_SPEED = "modelled cycles"
+_FIGURES: Mapping[str, Callable[[Row], int | None]] = {
+    "RAM, bytes": lambda row: row["ram"]["total"],
+    "flash, bytes": lambda row: row["flash"]["total"],
+    _SPEED: lambda row: row["cycles"],
+}
+
+
+def _figure(name: str, value: int | None, base: int | None) -> dict[str, str]:
     """A number, and how it compares: by how many per cent it differs, or how many times as fast it is."""
     change = ""
     if value and base:
-        change = f"{base / value:.2f}x as fast" if speed else f"{100 * (value / base - 1):+.1f} %"
+        change = f"{base / value:.2f}x as fast" if name == _SPEED else f"{100 * (value / base - 1):+.1f} %"
     verdict = "" if not value or not base or value == base else "good" if value < base else "bad"
     shown = "n/a" if value is None else f"{value:,}"
     return {"name": name, "value": shown, "change": change, "verdict": verdict}
