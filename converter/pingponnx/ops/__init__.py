@@ -125,6 +125,7 @@ class Operator(ABC):
     onnx: ClassVar[tuple[str, ...]] = ()
     channels_last: ClassVar[bool] = False  # input 0 and output 0 are `n [h] w c`; load adds transposes
     alias: ClassVar[bool] = False  # the output is the input's bytes under another shape
+    code_inputs: ClassVar[tuple[int, ...]] = ()  # constants that float32 kernels read as int8 codes
     moves_data: ClassVar[bool] = False  # only moves or picks values, so it commutes with quantization
     each_output: ClassVar[bool] = False  # every output of the ONNX node becomes a node of its own
 

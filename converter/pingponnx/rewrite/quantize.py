@@ -197,17 +197,24 @@ def _raise_quantize(graph: Graph) -> Graph | None:
 
 
 def _dequantize_constants(graph: Graph) -> Graph:
-    """Nodes that stay in float32 read float32 constants."""
+    """Nodes that stay in float32 read float32 constants, or codes where their kernels do that."""
     tensors: dict[str, Tensor] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
         names: dict[str, str] = {}
         if all(graph.tensors[n].dtype is DType.F32 for n in node.outputs):
-            for name in node.inputs:
+            for index, name in enumerate(node.inputs):
                 t = graph.tensors.get(name)
-                if t is not None and t.constant and t.quantized:
+                if t is not None and t.constant and t.quantized and not _read_as_codes(node, index, t):
                     real = replace(t, name=f"{name}@f32", dtype=DType.F32, quantization=None, data=t.real())
                     tensors[real.name] = real
                     names[name] = real.name
         nodes.append(renamed(node, names))
     return graph.with_(nodes, *tensors.values())
+
+
+def _read_as_codes(node: Node, index: int, t: Tensor) -> bool:
+    """True for symmetric int8 weights that stay what they are: a quarter of the flash."""
+    q = t.quantization
+    symmetric = q is not None and not q.zero_point.any() and q.axis in (None, 1)
+    return index in node.op.code_inputs and t.dtype is DType.S8 and symmetric
