@@ -1,0 +1,98 @@
+"""Exports every network of nets.py with both exporters of PyTorch and stores onnxruntime's outputs.
+
+    python export.py FOLDER             all opsets, for `docs/exporters.md`
+    python export.py FOLDER --kept      only what tests/exports keeps
+"""
+
+import argparse
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from nets import NETS
+
+LEGACY, DYNAMO = range(11, 21), range(18, 24)
+KEPT = {"legacy": (11, 17), "dynamo": (18, 23)}  # static, dynamic
+SAMPLES = 2
+
+
+def variants(kept: bool) -> Iterator[tuple[str, bool, int]]:
+    """Exporter, whether the batch is dynamic, opset."""
+    for exporter, opsets in (("legacy", LEGACY), ("dynamo", DYNAMO)):
+        for dynamic in (False, True):
+            for opset in (KEPT[exporter][dynamic],) if kept else opsets:
+                yield exporter, dynamic, opset
+
+
+def shape_of(shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
+    return tuple(batch if n < 0 else n for n in shape) if -1 in shape else (batch, *shape)
+
+
+def export(name: str, exporter: str, dynamic: bool, opset: int, path: Path) -> None:
+    """One model, as a user exports it."""
+    torch.manual_seed(1)
+    module, shapes = NETS[name]
+    net = module().eval()
+    # the exporters need a batch of two to see that it is dynamic
+    inputs = tuple(torch.randn(shape_of(s, 2 if dynamic else 1)) for s in shapes)
+    names = ["input", "h", "c"][: len(inputs)]
+    outputs = ["output", "h_out", "c_out"] if len(inputs) == 3 else ["output"]
+    axis = {n: {s.index(-1) if -1 in s else 0: "batch"} for n, s in zip(names, shapes, strict=True)}
+    options: dict[str, object] = {"input_names": names, "output_names": outputs, "opset_version": opset}
+    if exporter == "legacy":
+        given = {"dynamic_axes": axis} if dynamic else {}
+        torch.onnx.export(net, inputs, str(path), dynamo=False, **given, **options)
+        return
+    if dynamic:
+        batch = torch.export.Dim("batch")
+        options["dynamic_shapes"] = tuple({k: batch for k in axis[n]} for n in names)
+    program = torch.onnx.export(net, inputs, dynamo=True, verbose=False, **options)
+    assert program is not None
+    program.save(str(path))
+
+
+def store_outputs(path: Path, name: str) -> None:
+    """Inputs and onnxruntime's outputs without graph optimizations beside the model."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(3)
+    shapes = [shape_of(s, 1) for s in NETS[name][1]]
+    samples = [[rng.normal(size=s).astype(np.float32) for s in shapes] for _ in range(SAMPLES)]
+    names = [value.name for value in session.get_inputs()]
+    found = [session.run(None, dict(zip(names, sample, strict=True))) for sample in samples]
+    arrays = {f"in{j}": np.stack([s[j] for s in samples]) for j in range(len(shapes))}
+    arrays |= {f"out{j}": np.stack([f[j] for f in found]) for j in range(len(found[0]))}
+    np.savez_compressed(path.with_suffix(".npz"), **arrays)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kept", action="store_true")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    for name in NETS:
+        for exporter, dynamic, opset in variants(options.kept):
+            path = options.folder / f"{name}.{exporter}{'_dyn' if dynamic else ''}.{opset}.onnx"
+            if options.only not in path.name:
+                continue
+            try:
+                export(name, exporter, dynamic, opset, path)
+                store_outputs(path, name)
+                print(f"{path.name}: opset {onnx.load(path).opset_import[0].version}")
+            except Exception as error:  # the exporters raise whatever they like
+                path.unlink(missing_ok=True)
+                print(f"{path.name}: not exported: {type(error).__name__} {str(error).strip()[:120]!r}")
+
+
+if __name__ == "__main__":
+    main()
