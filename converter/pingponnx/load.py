@@ -14,6 +14,7 @@ from pingponnx.errors import Error, ModelError, Unsupported, UnsupportedError
 from pingponnx.evaluate import results
 from pingponnx.ir import Array, DType, Graph, Node, Origin, Port, Shape, Tensor, check
 from pingponnx.onnx_functions import write_out
+from pingponnx.onnx_lowering import lower
 from pingponnx.onnx_model import (
     TYPES,
     bound,
@@ -49,12 +50,12 @@ def load_model(model: onnx.ModelProto, name: str, constants: Mapping[str, Array]
 
 
 def _lowered(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model in the operators that we have, where ONNX or onnxruntime define others by them."""
+    """The model in the operators that we have, where others can be written as them."""
     if qdq_form(model):
         model = fold(model)
     while (written := write_out(model, opset_version(model), registry().__contains__)) is not None:
         model = fold(written)
-    return model
+    return fold(model) if lower(model, static_shapes(model)) else model
 
 
 def static_model(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> onnx.ModelProto:

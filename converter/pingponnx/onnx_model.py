@@ -67,7 +67,6 @@ def static_form(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> on
     if model.functions:
         model = inliner.inline_local_functions(model)
     _fix_inputs(model, input_shapes)
-    _transpose_first(model.graph)
     return fold(with_defaults(model, opset_version(model)))
 
 
@@ -233,21 +232,6 @@ def check_types(values: Iterable[onnx.ValueInfoProto]) -> None:
             )
     if problems:
         raise UnsupportedError(problems)
-
-
-def _transpose_first(graph: onnx.GraphProto) -> None:
-    """Gemm with transA becomes Transpose, then Gemm."""
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        flag = next((a for a in node.attribute if a.name == "transA" and a.i), None)
-        if node.op_type == "Gemm" and node.domain in ("", "ai.onnx") and flag is not None:
-            flag.i = 0
-            name = f"{node.output[0]}@transposed_input"
-            nodes.append(onnx.helper.make_node("Transpose", [node.input[0]], [name], perm=[1, 0]))
-            node.input[0] = name
-        nodes.append(node)
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,7 +1,7 @@
 """Exports every network of nets.py with both exporters of PyTorch and stores onnxruntime's outputs.
 
-    python export.py FOLDER             all opsets, for `docs/exporters.md`
-    python export.py FOLDER --kept      only what tests/exports keeps
+python export.py FOLDER             all opsets, for `docs/exporters.md`
+python export.py FOLDER --kept      only what tests/exports keeps
 """
 
 import argparse
@@ -50,7 +50,7 @@ def export(name: str, exporter: str, dynamic: bool, opset: int, path: Path) -> N
         return
     if dynamic:
         batch = torch.export.Dim("batch")
-        options["dynamic_shapes"] = tuple({k: batch for k in axis[n]} for n in names)
+        options["dynamic_shapes"] = tuple(dict.fromkeys(axis[n], batch) for n in names)
     program = torch.onnx.export(net, inputs, dynamo=True, verbose=False, **options)
     assert program is not None
     program.save(str(path))

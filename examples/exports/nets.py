@@ -4,6 +4,7 @@ Every entry of NETS is (module, example inputs). Weights are random: exports are
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -181,7 +182,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         sizes = [40, 16, 4, 16]
         layers: list[nn.Module] = []
-        for a, b in zip(sizes, sizes[1:], strict=False):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()]
         self.body = nn.Sequential(*layers, nn.Linear(16, 40))
 

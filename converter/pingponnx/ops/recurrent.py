@@ -150,7 +150,7 @@ class Recurrent(Operator):
 
     # -- meaning ------------------------------------------------------------------------------------
 
-    def reference(self, site: Site, *arrays: Array | None) -> Array | tuple[Array, ...]:  # type: ignore[override]
+    def reference(self, site: Site, *arrays: Array | None) -> Array | tuple[Array, ...]:
         values = [_real(site.input(i), arrays[i]) if i < len(arrays) else None for i in range(8)]
         x, lengths = values[X], values[LENGTHS]
         assert x is not None

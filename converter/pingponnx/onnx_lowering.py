@@ -1,0 +1,164 @@
+"""ONNX nodes for which there are no kernels, written as nodes for which there are; still ONNX to ONNX.
+
+Shapes must be known: run it on a model that `fold` has been over, and fold again.
+"""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from pingponnx.einsum import Product, read_equation
+from pingponnx.ir import Shape
+
+# op type -> from which output on they may be left out
+_OPTIONAL_SINCE = {"LSTM": 0, "GRU": 0, "RNN": 0, "LayerNormalization": 1, "Dropout": 1, "MaxPool": 1}
+
+
+class Lowering:
+    """Collects the nodes that stand for one node; names follow its first output."""
+
+    def __init__(self, node: onnx.NodeProto, shapes: Mapping[str, Shape], constants: set[str]) -> None:
+        self.node, self.shapes, self.constants = node, shapes, constants
+        self.attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        self.nodes: list[onnx.NodeProto] = []
+
+    def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
+        """A node; returns its output's name."""
+        name = self._name(op_type)
+        self.nodes.append(onnx.helper.make_node(op_type, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def constant(self, values: np.ndarray[Any, Any]) -> str:
+        name = self._name("Constant")
+        self.nodes.append(
+            onnx.helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values))
+        )
+        return name
+
+    def reshape(self, x: str, shape: Shape) -> str:
+        return self.add("Reshape", x, self.constant(np.array(shape, np.int64)))
+
+    def done(self, result: str) -> list[onnx.NodeProto]:
+        """The nodes, the last of which gives what the old one gave."""
+        name = self.node.name or self.node.op_type
+        self.nodes.append(onnx.helper.make_node("Identity", [result], list(self.node.output), name=name))
+        return self.nodes
+
+    def _name(self, op_type: str) -> str:
+        return f"{self.node.output[0]}@{op_type.lower()}{len(self.nodes)}"
+
+
+def lower(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
+    """Replace what has a rule below, in place; False when nothing has."""
+    graph, nodes, changed = model.graph, [], _drop_unread_outputs(model.graph)
+    constants = {t.name for t in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("DequantizeLinear", "Transpose") and constants.issuperset(node.input):
+            constants.update(node.output)
+        rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        found = rule(Lowering(node, shapes, constants)) if rule else None
+        changed |= found is not None
+        nodes.extend([node] if found is None else found)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return changed
+
+
+def _drop_unread_outputs(graph: onnx.GraphProto) -> bool:
+    """Exporters name outputs that nobody reads; left out, nothing is computed or kept for them."""
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    changed = False
+    for node in graph.node:
+        for index in range(_OPTIONAL_SINCE.get(node.op_type, len(node.output)), len(node.output)):
+            if node.output[index] and node.output[index] not in read:
+                node.output[index] = ""
+                changed = True
+    return changed
+
+
+def _gemm(x: Lowering) -> list[onnx.NodeProto] | None:
+    """A Gemm that is no fully connected layer: transposes, a matrix product, a scaled sum."""
+    a, b, *rest = x.node.input
+    bias = rest[0] if rest else ""
+    outputs = x.shapes.get(x.node.output[0], (0, 0))[-1]
+    size = x.shapes.get(bias, ())
+    vector = not bias or (bias in x.constants and prod(size) == prod(size[-1:]) in (1, outputs))
+    layer = b in x.constants and vector
+    if layer and not x.attributes.get("transA", 0):
+        return None
+    if x.attributes.get("transA", 0):
+        a = x.add("Transpose", a, perm=[1, 0])
+    if layer:
+        kept = {k: v for k, v in x.attributes.items() if k != "transA"}
+        return x.done(x.add("Gemm", a, b, *rest, **kept))
+    if x.attributes.get("transB", 0):
+        b = x.add("Transpose", b, perm=[1, 0])
+    y = _times(x, x.add("MatMul", a, b), "alpha")
+    return x.done(x.add("Add", y, _times(x, bias, "beta")) if bias else y)
+
+
+def _times(x: Lowering, value: str, attribute: str) -> str:
+    factor = float(x.attributes.get(attribute, 1.0))
+    return value if factor == 1 else x.add("Mul", value, x.constant(np.array(factor, np.float32)))
+
+
+def _einsum(x: Lowering) -> list[onnx.NodeProto] | None:
+    """Sums over an index as matrix products; operands from left to right, two at a time."""
+    names = list(x.node.input)
+    shapes = [x.shapes.get(name) for name in names]
+    if not all(shape is not None for shape in shapes):
+        return None
+    ranks = [len(shape) for shape in shapes if shape is not None]
+    equation = read_equation(x.attributes["equation"].decode(), ranks)
+    if equation is None:
+        return None
+    terms, output = equation
+    sizes = {
+        index: n
+        for term, shape in zip(terms, shapes, strict=True)
+        for index, n in zip(term, shape or (), strict=True)
+    }
+    name, term = names[0], terms[0]
+    for k in range(1, len(names)):
+        later = output + "".join(terms[k + 1 :])
+        product = Product(term, terms[k], later)
+        name, term = _product(x, name, names[k], product, sizes), product.output
+    name, term = _summed(x, name, term, output)
+    if term != output:
+        name = x.add("Transpose", name, perm=[term.index(index) for index in output])
+    return x.done(name)
+
+
+def _summed(x: Lowering, name: str, term: str, kept: str) -> tuple[str, str]:
+    """Without the indices that nothing else has."""
+    axes = [axis for axis, index in enumerate(term) if index not in kept]
+    if not axes:
+        return name, term
+    wanted = x.constant(np.array(axes, np.int64))
+    return x.add("ReduceSum", name, wanted, keepdims=0), "".join(i for i in term if i in kept)
+
+
+def _product(x: Lowering, a: str, b: str, p: Product, sizes: Mapping[str, int]) -> str:
+    """One matrix product, `batch rows columns`."""
+
+    def length(indices: str) -> int:
+        return prod(sizes[index] for index in indices)
+
+    def matrix(name: str, term: str, rows: str, columns: str) -> str:
+        name, term = _summed(x, name, term, p.batch + rows + columns)
+        order = p.batch + rows + columns
+        if order != term:
+            name = x.add("Transpose", name, perm=[term.index(index) for index in order])
+        return x.reshape(name, (length(p.batch), length(rows), length(columns)))
+
+    left = matrix(a, p.left, p.rows, p.inner)
+    right = matrix(b, p.right, p.inner, p.columns)
+    shape = tuple(sizes[index] for index in p.output)
+    return x.reshape(x.add("MatMul", left, right), shape)
+
+
+_RULES: dict[str, Callable[[Lowering], list[onnx.NodeProto] | None]] = {"Gemm": _gemm, "Einsum": _einsum}
