@@ -50,7 +50,9 @@ def test_sequence_and_states_are_outputs_of_one_node(tmp_path: Path) -> None:
         inputs |= {f"x{k}": (6, 1, 3)} | dict.fromkeys(given, (2, 1, 4))
         w, r, bias = b.normal(2, gates * 4, 3), b.normal(2, gates * 4, 4), b.normal(2, 2 * gates * 4)
         outputs = ["" if o == "-" else f"{o}{k}_out" for o in wanted.split()]
-        b.add(kind, f"x{k}", w, r, bias, "", *given, name=f"layer{k}", hidden_size=4, direction="bidirectional")
+        b.add(
+            kind, f"x{k}", w, r, bias, "", *given, name=f"layer{k}", hidden_size=4, direction="bidirectional"
+        )
         b.nodes[-1].output[:] = outputs
     names = [name for node in b.nodes for name in node.output if name]
     found = assert_proven(save(b.model(inputs, *names), tmp_path / "model.onnx"))
