@@ -37,7 +37,9 @@ class Subject:
     graph: Graph
     samples: tuple[Sample, ...]
     golden: tuple[tuple[Array, ...], ...]
-    distances: tuple[NodeDistance, ...]  # each node of `graph` from onnxruntime, fed onnxruntime's inputs
+    distances: tuple[
+        NodeDistance, ...
+    ] = ()  # each node of `graph` from onnxruntime, fed onnxruntime's inputs
 
 
 def subject(path: Path, options: Options, samples: Path | None, limit: int = DEFAULT_SAMPLES) -> Subject:
