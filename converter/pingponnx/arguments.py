@@ -37,6 +37,13 @@ _SHARED: dict[str, tuple[Any, Any]] = {
         ],
         "resident",
     ),
+    "states": (
+        Annotated[
+            list[str] | None,
+            typer.Option("--state", help="IN=OUT, an input that is an output of the run before; repeatable"),
+        ],
+        None,
+    ),
     "effort": (
         Annotated[str, typer.Option("--effort", help="search for a small arena: fast, normal or exact")],
         "normal",
@@ -119,6 +126,7 @@ def _options_of(**given: Any) -> Any:
     given["input_shapes"] = dict(_shape(text) for text in given.pop("input_shapes", None) or [])
     given["banks"] = tuple(_bank(text) for text in given.pop("banks", None) or [])
     given["pins"] = dict(_pin(text) for text in given.pop("pins", None) or [])
+    given["states"] = tuple(_state(text) for text in given.pop("states", None) or [])
     return Options(**given)
 
 
@@ -184,6 +192,13 @@ def _bank(text: str) -> tuple[str, int]:
     if not capacity:
         raise Error(f"cannot read the bank {text!r}", "write NAME=SIZE, with bytes like 4096, 64K or 1M")
     return name, capacity
+
+
+def _state(text: str) -> tuple[str, str]:
+    source, _, target = text.rpartition("=")
+    if not source or not target:
+        raise Error(f"cannot read the state {text!r}", "write INPUT=OUTPUT, by their names in the model")
+    return source, target
 
 
 def _pin(text: str) -> tuple[str, str]:

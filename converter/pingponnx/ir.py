@@ -5,7 +5,7 @@ value it stands for and how its axes were permuted, so that any stage can be com
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -177,7 +177,8 @@ class Port:
 class Graph:
     """A static network: nodes in execution order, tensors by name, and the model's boundary.
 
-    `ports` gives for every input and output tensor what the ONNX model calls it.
+    `ports` gives for every input and output tensor what the ONNX model calls it. `states` maps inputs that
+    keep their value from run to run to the outputs that give the next one.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Graph:
     outputs: tuple[str, ...]
     ports: Mapping[str, Port]
     checksum: str = ""
+    states: Mapping[str, str] = field(default_factory=dict)
 
     def producers(self) -> dict[str, Node]:
         return {name: node for node in self.nodes for name in node.outputs}

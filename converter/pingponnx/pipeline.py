@@ -20,6 +20,7 @@ from pingponnx.ops import CmsisNN
 from pingponnx.plan import Calls, Effort, InputMode, Plan, Wish
 from pingponnx.rewrite import rewrite
 from pingponnx.select import Goal, Offers, Variant, offers, scratch_queries, variant, with_scratch
+from pingponnx.states import bind_states
 from pingponnx.targets import Target, get_target
 
 
@@ -35,6 +36,7 @@ class Options:
     nchw_io: bool = False
     input_shapes: Mapping[str, Shape] = field(default_factory=dict)
     input_mode: InputMode = InputMode.RESIDENT
+    states: tuple[tuple[str, str], ...] = ()  # (input, output): what outlives a run, by ONNX names
     effort: Effort = Effort.NORMAL
     banks: tuple[tuple[str, int], ...] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +47,9 @@ class Options:
     targets_file: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.states and (self.banks or self.input_mode is not InputMode.RESIDENT):
+            hint = "leave out --bank, and --input or give it resident"
+            raise Error("state lies in an arena of one piece, beside resident inputs", hint)
         names = [name for name, _ in self.banks]
         for name in names:
             check_bank(name)
@@ -101,7 +106,8 @@ class Conversion:
 def normal_form(path: Path, options: Options) -> Graph:
     """The rewritten graph that every variant starts from."""
     graph = load(path, options.input_shapes)
-    return rewrite(graph, float_io=options.float_io, nchw_io=options.nchw_io)
+    normal = rewrite(graph, float_io=options.float_io, nchw_io=options.nchw_io)
+    return bind_states(normal, options.states) if options.states else normal
 
 
 def convert(normal: Graph, options: Options) -> Conversion:

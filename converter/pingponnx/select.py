@@ -68,10 +68,14 @@ def offers(
     """The candidates of every node; collects everything unsupported first."""
     found: list[tuple[Call, ...]] = []
     problems: list[Unsupported] = []
+    state = {*graph.states, *graph.states.values()}
     for node in graph.nodes:
         try:
             site = site_of(graph, node, rounding)
-            found.append(() if node.op.alias else tuple(chosen.candidates(node.op, site, target, library)))
+            calls = () if node.op.alias else tuple(chosen.candidates(node.op, site, target, library))
+            if state.intersection((*node.inputs, *node.outputs)):  # it is read and replaced as a whole
+                calls = tuple(call for call in calls if call.function)
+            found.append(calls)
         except UnsupportedError as error:
             problems.extend(error.items)
     if problems:

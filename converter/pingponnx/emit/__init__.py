@@ -58,6 +58,7 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
         "structs": list(writer.structs.values()),
         "tables": [_table(prefix, t, t in hot.tables) for t in tables.values()],
         "hot": hot,
+        "states": _states(graph, memory),
         "parts": parts,
         "fed": next((part for part in parts if part.get("fed")), None),
     }
@@ -178,6 +179,25 @@ def _port(places: Places, name: str, kind: str, index: int) -> dict[str, Any]:
         "scale": number(float(q.s)) if q is not None else "",
         "zero_point": q.z if q is not None else 0,
     }
+
+
+def _states(graph: Graph, memory: Plan) -> list[dict[str, Any]]:
+    """The state of the network: what a reset writes, and what is copied after a run."""
+    found = []
+    for h, output in graph.states.items():
+        tensor, (source, target) = graph.tensors[h], (memory.offsets[output], memory.offsets[h])
+        zero = tensor.quantization.z if tensor.quantization else 0
+        found.append(
+            {
+                "input": graph.inputs.index(h),
+                "output": graph.outputs.index(output),
+                "bytes": tensor.bytes,
+                "zero": zero & 0xFF,
+                "offset": target,
+                "source": None if source == target else source,
+            }
+        )
+    return found
 
 
 def _place(memory: Plan, name: str, kind: str) -> dict[str, Any]:

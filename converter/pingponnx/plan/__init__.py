@@ -21,6 +21,7 @@ from pingponnx.plan.replay import verify_plan
 from pingponnx.plan.schedule import Bank, InputMode, Placed, Plan
 from pingponnx.plan.simulate import Streams
 from pingponnx.plan.stages import network_of, roots_of, unfeedable, unreadable
+from pingponnx.plan.states import homes_of, with_states
 
 Calls = Sequence[Call | None]
 
@@ -77,6 +78,9 @@ def plan(graph: Graph, calls: Calls, unfused: Graph, wish: Wish = Wish()) -> Pla
         message = f"{graph.name} needs an arena of {found.arena:,} bytes, at most {_LARGEST:,} can be planned"
         raise BudgetError(message, "give the model smaller inputs")
     result = assemble(found, len(graph.nodes), wish.mode, chosen, strategies, banks)
+    if graph.states:
+        roots = roots_of(graph)
+        result = with_states(result, graph, homes_of(graph, calls, roots), roots)
     verify_plan(graph, calls, result)
     return result
 

@@ -10,6 +10,7 @@ from pingponnx.calls import ALL_ROWS, Call, Rows, RowWindow
 from pingponnx.errors import Unsupported, UnsupportedError
 from pingponnx.ir import Graph, Tensor
 from pingponnx.plan.schedule import FEED, InputMode
+from pingponnx.plan.states import homes_of
 
 Counts = NDArray[np.int64]
 
@@ -117,19 +118,20 @@ def network_of(graph: Graph, calls: Sequence[Call | None], mode: InputMode) -> N
     """The stages of a graph; a FEED stage first when rows are fed, inputs left out when they are external."""
     roots = roots_of(graph)
     extents = extents_of(graph)
+    kept = set(homes_of(graph, calls, roots))
     external = set(graph.inputs) if mode is InputMode.EXTERNAL else set()
     stages = [feed(graph.inputs[0], extents[graph.inputs[0]])] if mode is InputMode.ROWS else []
     for index, call in enumerate(calls):
         if call is not None:
-            stages.append(_stage(graph, index, call, roots, extents, external))
+            stages.append(_stage(graph, index, call, roots, extents, external, kept))
     aliases: dict[str, list[str]] = {}
     for name, root in roots.items():
         aliases.setdefault(root, []).append(name)
     return Network(
         tuple(stages),
         extents,
-        tuple(graph.inputs) if mode is InputMode.RESIDENT else (),
-        tuple(dict.fromkeys(roots[name] for name in graph.outputs if name in roots)),
+        tuple(name for name in graph.inputs if name not in kept) if mode is InputMode.RESIDENT else (),
+        tuple(dict.fromkeys(r for r in map(roots.get, graph.outputs) if r is not None and r not in kept)),
         {root: tuple(names) for root, names in aliases.items()},
     )
 
@@ -191,15 +193,18 @@ def _stage(
     roots: Mapping[str, str],
     extents: Mapping[str, Extent],
     external: set[str],
+    kept: set[str],
 ) -> Stage:
     node = graph.nodes[index]
     activations = {i: graph.tensors[n] for i, n in enumerate(node.inputs) if n in roots}
     taps: dict[str, tuple[int, ...]] = {}
     for i, t in activations.items():
-        if roots[t.name] not in external:
+        if roots[t.name] not in external | kept:
             taps[roots[t.name]] = (*taps.get(roots[t.name], ()), i)
-    whole = Stage(index, call, taps, tuple(roots[n] for n in node.outputs))
+    whole = Stage(index, call, taps, tuple(roots[n] for n in node.outputs if roots[n] not in kept))
     rows = call.rows
+    if kept.intersection(roots[n] for n in (*node.inputs, *node.outputs) if n in roots):
+        return whole  # state is read and replaced as a whole
     if rows is None or len(node.outputs) != 1 or set(activations) != set(rows.windows):
         return whole
     if not rows.any_rows and any(extent_of(t) != extents[roots[t.name]] for t in activations.values()):
