@@ -1,4 +1,4 @@
-/* float32 transposed convolution, any geometry, with a fused clamp. Weights `oc kh kw ic/groups`. */
+/* float32 transposed convolution, any geometry, with a fused clamp. Weights in any order. */
 #ifndef PINGPONNX_CONVTRANSPOSE_F32_H
 #define PINGPONNX_CONVTRANSPOSE_F32_H
 
@@ -9,12 +9,12 @@ static inline float convtranspose_f32_value(const convtranspose_params_f32 *p, c
                                             const float *weights, int32_t oc, float bias, int32_t y,
                                             int32_t x) {
     const int32_t channels = p->in_c / p->groups;
-    const int32_t group = oc / (p->out_c / p->groups);
-    const float *w = weights + (ptrdiff_t)oc * p->kernel_h * p->kernel_w * channels;
+    const int32_t per_group = p->out_c / p->groups, group = oc / per_group;
+    const float *w = weights + (ptrdiff_t)group * p->w_group + (ptrdiff_t)(oc % per_group) * p->w_out;
     float acc = bias;
     for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
         const int32_t in_y = convtranspose_source(y + p->pad_top - ky * p->dilation_h, p->stride_h, p->in_h);
-        for (int32_t kx = 0; kx < p->kernel_w; ++kx, w += channels) {
+        for (int32_t kx = 0; kx < p->kernel_w; ++kx, w += p->w_tap) {
             const int32_t in_x =
                 convtranspose_source(x + p->pad_left - kx * p->dilation_w, p->stride_w, p->in_w);
             if (in_y < 0 || in_x < 0) {
@@ -23,7 +23,7 @@ static inline float convtranspose_f32_value(const convtranspose_params_f32 *p, c
             const float *in =
                 input + ((ptrdiff_t)in_y * p->in_w + in_x) * p->in_c + (ptrdiff_t)group * channels;
             for (int32_t c = 0; c < channels; ++c) {
-                acc += in[c] * w[c];
+                acc += in[c] * w[(ptrdiff_t)c * p->w_in];
             }
         }
     }
@@ -36,7 +36,8 @@ KERNEL void convtranspose_f32(const convtranspose_params_f32 *p, const float *in
         for (int32_t y = 0; y < p->out_h; ++y) {
             for (int32_t x = 0; x < p->out_w; ++x) {
                 for (int32_t oc = 0; oc < p->out_c; ++oc) {
-                    const float value = convtranspose_f32_value(p, input, weights, oc, bias[oc], y, x);
+                    const float value =
+                        convtranspose_f32_value(p, input, weights, oc, bias != NULL ? bias[oc] : 0.0f, y, x);
                     *output++ = clamp_f32(value, p->low, p->high);
                 }
             }

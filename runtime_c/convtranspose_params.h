@@ -10,6 +10,7 @@
 
 typedef struct {
     CONVTRANSPOSE_GEOMETRY;
+    int32_t w_group, w_out, w_tap, w_in; /* weights from one to the next, for they may be in ONNX's order */
     float low, high;
 } convtranspose_params_f32;
 

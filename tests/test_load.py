@@ -218,6 +218,15 @@ def test_a_dynamic_batch_becomes_one(tmp_path: Path) -> None:
         assert _shapes(load(save(model, tmp_path / "model.onnx"))) == [(1, 5)]
 
 
+def test_the_batch_may_be_another_axis(tmp_path: Path) -> None:
+    """Recurrent models: `step batch value`, and the states of every layer."""
+    nodes = [make_node("Add", ["x", "h"], "y")]
+    for inputs in ({"x": [7, "batch_size", 5], "h": [1, "batch_size", 5]}, {"x": [7, "N", 5], "h": ["N", 5]}):
+        model = make_model(nodes, inputs, ["y"])
+        first, second = _shapes(load(save(model, tmp_path / "model.onnx")))
+        assert first == (7, 1, 5) and second in ((1, 1, 5), (1, 5))
+
+
 def test_given_shapes_fix_inputs(tmp_path: Path) -> None:
     nodes = [make_node("Conv", ["x", "w", "b"], "c"), make_node("Add", ["c", "z"], "y")]
     model = make_model(nodes, {"x": ["N", 3, "H", "W"], "z": ["N", 4, 1, 1]}, ["y"], WEIGHTS)

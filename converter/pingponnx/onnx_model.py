@@ -28,6 +28,7 @@ _RANDOM = {
     "Multinomial",
     "Bernoulli",
 }
+_LIKE_INPUT = {"GroupNormalization"}  # its output has the type of its input, which onnx 1.23 does not infer
 _KEPT = {"DequantizeLinear"}  # constants stay quantized
 log = logging.getLogger(__name__)
 
@@ -194,6 +195,7 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
             raise ModelError(f"the model has no input {name!r}", f"its inputs are: {', '.join(inputs)}")
     changed = False
     check_types(inputs.values())
+    batch = _batch_names(inputs.values())
     for name, value in inputs.items():
         dims = value.type.tensor_type.shape.dim
         given = input_shapes.get(name)
@@ -201,7 +203,7 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
             raise ModelError(f"input {name!r} has {len(dims)} dimensions, --input-shape gives {len(given)}")
         for axis, dim in enumerate(dims):
             wanted = given[axis] if given else dim.dim_value
-            if not wanted and axis == 0:
+            if not wanted and (axis == 0 or dim.dim_param in batch):
                 wanted = 1
             if wanted <= 0 and not dim.HasField("dim_value"):
                 spec = ",".join(str(d.dim_value or "?") for d in dims)
@@ -215,6 +217,13 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
         del model.graph.value_info[:]
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")
+
+
+def _batch_names(values: Iterable[onnx.ValueInfoProto]) -> set[str]:
+    """What the model calls its batch dimension: the first one of inputs, or what has that name."""
+    shapes = [[dim.dim_param for dim in value.type.tensor_type.shape.dim] for value in values]
+    first = {names[0] for names in shapes if names}
+    return (first | {name for names in shapes for name in names if "batch" in name.lower()}) - {""}
 
 
 def check_types(values: Iterable[onnx.ValueInfoProto]) -> None:
@@ -238,11 +247,24 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
     """Alternate shape inference and constant folding until nothing changes."""
     for _ in range(_FOLD_ROUNDS):
         try:
-            model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+            model = shape_inference.infer_shapes(_annotated(model), strict_mode=True, data_prop=True)
         except Exception as error:  # InferenceError and, for bad data propagation, others
             raise ModelError(f"shapes do not fit together: {_first_line(error)}") from error
         if not _fold_once(model):
             break
+    return model
+
+
+def _annotated(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the types of values that onnx infers none for, which strict inference trips over."""
+    waiting = [node for node in model.graph.node if node.op_type in _LIKE_INPUT]
+    while waiting:
+        model = shape_inference.infer_shapes(model, data_prop=True)
+        types = {v.name: v.type for v in (*model.graph.input, *model.graph.value_info)}
+        ready = [node for node in waiting if node.input[0] in types and node.output[0] not in types]
+        for node in ready:
+            model.graph.value_info.append(onnx.helper.make_value_info(node.output[0], types[node.input[0]]))
+        waiting = [n for n in waiting if n.output[0] not in types and n not in ready] if ready else []
     return model
 
 

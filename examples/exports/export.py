@@ -18,14 +18,16 @@ from nets import NETS
 
 LEGACY, DYNAMO = range(11, 21), range(18, 24)
 KEPT = {"legacy": (11, 17), "dynamo": (18, 23)}  # static, dynamic
+FIRST = {"transformer": 13}  # the TorchScript exporter has no unflatten before
 SAMPLES = 2
 
 
-def variants(kept: bool) -> Iterator[tuple[str, bool, int]]:
+def variants(name: str, kept: bool) -> Iterator[tuple[str, bool, int]]:
     """Exporter, whether the batch is dynamic, opset."""
     for exporter, opsets in (("legacy", LEGACY), ("dynamo", DYNAMO)):
         for dynamic in (False, True):
-            for opset in (KEPT[exporter][dynamic],) if kept else opsets:
+            one = max(KEPT[exporter][dynamic], FIRST.get(name, 0))
+            for opset in (one,) if kept else opsets:
                 yield exporter, dynamic, opset
 
 
@@ -81,7 +83,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     for name in NETS:
-        for exporter, dynamic, opset in variants(options.kept):
+        for exporter, dynamic, opset in variants(name, options.kept):
             path = options.folder / f"{name}.{exporter}{'_dyn' if dynamic else ''}.{opset}.onnx"
             if options.only not in path.name:
                 continue

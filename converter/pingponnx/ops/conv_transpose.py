@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pingponnx.calls import Argument, Call, Input, Output, Struct
+from pingponnx.calls import Argument, Call, Input, Output, Struct, Table
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, operator
@@ -25,6 +25,7 @@ class ConvTranspose(Operator):
     group: int = 1
     low: float = -inf
     high: float = inf
+    computed: bool = False  # weights or bias are not constant: `ic oc/group [kh] [kw]`, as in ONNX
 
     channels_last = True
 
@@ -33,25 +34,25 @@ class ConvTranspose(Operator):
         weights = node.inputs[1]
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         assert weights is not None
-        if not weights.constant or (bias is not None and not bias.constant):
-            node.unsupported("weights and bias must be constant", "export the model with its weights inside")
         group = int(node.attributes.get("group", 1))
         if node.shape()[1] != weights.shape[0] or weights.shape[0] % group:
             shapes = f"{node.shape()[1]} input channels, weights {weights.shape}"
             node.unsupported(f"{shapes} and group {group} disagree")
         window, size = _read_window(node, weights.shape[2:])
-        kept: list[int | Tensor] = [0, _by_output(node, weights, group)]
-        return cls(window, size, group), (*kept, *([] if bias is None else [2]))
+        fixed = weights.constant and (bias is None or bias.constant)
+        kept: list[int | Tensor] = [0, _by_output(node, weights, group) if fixed else 1]
+        return cls(window, size, group, computed=not fixed), (*kept, *([] if bias is None else [2]))
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         x, weights = inputs[0], inputs[1]
         assert x is not None and weights is not None
-        return (with_hw(x.shape, self.size, weights.shape[0]),)
+        channels = weights.shape[1] * self.group if self.computed else weights.shape[0]
+        return (with_hw(x.shape, self.size, channels),)
 
     def integer(self, site: Site) -> str:
         weights = site.inputs[1]
         assert weights is not None
-        return "" if weights.quantized else "its weights are not quantized"
+        return "" if weights.quantized and not self.computed else "its weights are not quantized constants"
 
     def with_clamp(self, low: float, high: float) -> Self | None:
         low, high = clip_twice((self.low, self.high), low, high)
@@ -69,12 +70,21 @@ class ConvTranspose(Operator):
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         assert arrays[0] is not None
-        linear = self.lower(site)
+        linear = self._given(*arrays[1:]) if self.computed else self.lower(site)
         acc = self._accumulate(site, arrays[0], linear)
         if not site.quantized:
             return clamp_f32(acc, linear).reshape(site.y.shape)
         y = linear.requantizer.apply(acc) + linear.output_zero_point
         return clamp_s8(y, linear.low, linear.high).reshape(site.y.shape)
+
+    def _given(self, weights: Array | None, bias: Array | None = None) -> Linear:
+        """The same of run-time weights."""
+        assert weights is not None
+        four = weights.reshape(*weights.shape[:2], *self.window.kernel)
+        grouped = four.reshape(self.group, -1, *four.shape[1:])  # group ic oc kh kw
+        packed = grouped.transpose(0, 2, 3, 4, 1).reshape(-1, *self.window.kernel, grouped.shape[1])
+        zeros = np.zeros(len(packed), np.int32)
+        return Linear(packed, zeros if bias is None else bias, zeros, self.low, self.high)
 
     def _accumulate(self, site: Site, x: Array, linear: Linear) -> Array:
         """Sums of products plus bias, `n oh ow oc`: every input pixel stamps its kernel on the output."""
@@ -97,11 +107,27 @@ class ConvTranspose(Operator):
         return acc[:, top : top + oh, left : left + ow] + linear.bias.astype(wide)
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        linear, name, macs = self.lower(site), f"convtranspose_{site.suffix}", self.macs(site)
-        fields: dict[str, Any] = geometry(site, self.window) | {"groups": self.group} | linear.kernel_fields()
+        name, macs = f"convtranspose_{site.suffix}", self.macs(site)
+        fields: dict[str, Any] = geometry(site, self.window) | {"groups": self.group}
+        arguments: tuple[Argument, ...]
+        if self.computed:
+            fields |= self._strides(site) | {"low": self.low, "high": self.high}
+            arguments = (Input(1), Input(2) if site.input(2) else Table("bias", None))
+        else:
+            linear = self.lower(site)
+            fields |= ({} if site.quantized else self._strides(site)) | linear.kernel_fields()
+            arguments = linear.tables(linear.weights)
         params = Struct(f"convtranspose_params_{site.suffix}", fields)
-        arguments: tuple[Argument, ...] = (params, Input(), *linear.tables(linear.weights), Output())
-        return [Call(name, f"{name}.h", arguments, macs=macs, cycles=14 * macs)]
+        return [Call(name, f"{name}.h", (params, Input(), *arguments, Output()), macs=macs, cycles=14 * macs)]
+
+    def _strides(self, site: Site) -> dict[str, int]:
+        """Weights from a group, an output, a tap and an input to the next."""
+        taps = self.window.kernel[0] * self.window.kernel[1]
+        inputs, outputs = site.x.shape[-1] // self.group, site.y.shape[-1] // self.group
+        group = inputs * outputs * taps
+        if self.computed:
+            return {"w_group": group, "w_out": taps, "w_tap": 1, "w_in": outputs * taps}
+        return {"w_group": group, "w_out": taps * inputs, "w_tap": inputs, "w_in": 1}
 
 
 def _by_output(node: OnnxNode, weights: Tensor, group: int) -> Tensor:
