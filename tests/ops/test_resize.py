@@ -1,5 +1,6 @@
 """Resize in its modes next to onnxruntime, whole models of many nodes; what only moves values stays int8."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from support import Case, Constant, assert_close, check_c, make_case, read_node
 
-from models import Builder, assert_proven, converted, ops, save
+from models import HOST, Builder, assert_proven, converted, ops, save
 from pingponnx.errors import UnsupportedError
+from pingponnx.fixed_point import Rounding
 from pingponnx.ops.resize import Resize
 
 NONE = Constant(np.zeros(0, np.float32))
@@ -89,6 +91,23 @@ def test_nearest_stays_int8(tmp_path: Path) -> None:
     assert_proven(path)
     assert "resize_nearest" in {call.function for call in converted(path).calls if call is not None}
     assert all(t.dtype.value == "int8" for t in converted(path).graph.tensors.values())
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_interpolation_is_proven_in_int8(rounding: Rounding, tmp_path: Path) -> None:
+    b = Builder()
+    outputs = []
+    for mode, scales, out in (
+        ("linear", [1, 1, 2, 2], 0.02),
+        ("cubic", [1, 1, 1.7, 0.8], 0.03),
+        ("linear", [1, 1, 1, 3], 0.01),
+    ):
+        y = b.add("Resize", b.qdq("x", 0.02, 3), "", np.float32(scales), mode=mode)
+        outputs.append(b.qdq(y, out, -5))
+    path = save(b.model({"x": [1, 3, 9, 8]}, *outputs), tmp_path / "model.onnx")
+    assert_proven(path, replace(HOST, rounding=rounding))
+    functions = [call.function for call in converted(path).calls if call is not None]
+    assert functions.count("interpolate_s8") == 3 and "interpolate_f32" not in functions
 
 
 def test_the_old_operator() -> None:

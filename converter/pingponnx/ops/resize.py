@@ -7,19 +7,23 @@ from typing import Any, Self
 
 import numpy as np
 
-from pingponnx.calls import Argument, Call, Input, Output, Struct, Table
-from pingponnx.ir import Array, DType, Shape, Tensor
+from pingponnx.calls import Call, Input, Output, Struct, Table
+from pingponnx.fixed_point import Requantizer, clamp_s8, quantize_array, requantizer
+from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, operator
 from pingponnx.ops.dtypes import kernel_suffix
 from pingponnx.ops.resize_taps import LONGEST, Taps, read_taps
 
+_PLACES = 20  # binary places of int8's weights, as in interpolate_s8.h
+_LARGEST_RATIO = 8.0  # of input and output scale: sums have 30 bits already
+_NOISE = 2.0**-16  # of a step: errors of the weights, and of onnxruntime's float32 sums
 _WHOLE = Taps(0, 1, ((0,),), ((1.0,),))  # an axis of length 1 that stays
 
 
 @operator("Resize", "Upsample")
 @dataclass(frozen=True, slots=True)
 class Resize(Operator):
-    """Nearest, linear or cubic resizing of up to two axes, in all coordinate modes; int8 where nearest."""
+    """Nearest, linear or cubic resizing of up to two axes, in all coordinate modes."""
 
     axes: tuple[Taps, ...]  # ascending
 
@@ -85,35 +89,81 @@ class Interpolate(Resize):
 
     moves_data = False
 
+    def integer(self, site: Site) -> str:
+        if not site.quantized:
+            return "its input is not quantized"
+        assert site.x.quantization is not None and site.y.quantization is not None
+        ratio = float(site.x.quantization.s) / float(site.y.quantization.s)
+        return "" if 2.0**-10 < ratio < _LARGEST_RATIO else "its scales are too far apart"
+
+    def _sum(self, x: Array, weights: Sequence[Array]) -> tuple[Array, Array]:
+        """Weighted sums of a wide array, axis by axis from the last, and where they lie outside."""
+        beyond: Array = np.zeros((1,) * x.ndim, np.bool_)
+        for t, factors in reversed(list(zip(self.axes, weights, strict=True))):
+            along = [1] * x.ndim
+            along[t.axis] = t.size
+            columns = t.columns
+            taps = range(columns.shape[1])
+            x = sum(x.take(columns[:, k], axis=t.axis) * factors[:, k].reshape(along) for k in taps)  # type: ignore[assignment]
+            beyond = beyond | (columns[:, 0] < 0).reshape(along)
+        return x, np.broadcast_to(beyond, x.shape)
+
+    def _exact(self, site: Site, x: Array) -> tuple[Array, Array]:
+        """Real outputs in float64."""
+        q = site.x.quantization
+        real = x.astype(np.float64) if q is None else (x.astype(np.float64) - q.z) * float(q.s)
+        y, beyond = self._sum(real, [np.array(t.weights) for t in self.axes])
+        return np.where(beyond, self.outside, y), beyond
+
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         assert arrays[0] is not None
-        y: Array = arrays[0].astype(np.float64)
-        beyond: Array = np.zeros((1,) * y.ndim, np.bool_)
-        for t in self.axes:
-            along = [1] * y.ndim
-            along[t.axis] = t.size
-            columns, weights = t.columns, np.array(t.weights)
-            taps = range(columns.shape[1])
-            y = sum(y.take(columns[:, k], axis=t.axis) * weights[:, k].reshape(along) for k in taps)
-            beyond = beyond | (columns[:, 0] < 0).reshape(along)
-        return np.where(beyond, self.outside, y).astype(np.float32)
+        if not site.quantized:
+            return self._exact(site, arrays[0])[0].astype(np.float32)
+        fields = self._integers(site)
+        wide = arrays[0].astype(np.int64) - fields["input_zero_point"]
+        total, beyond = self._sum(wide, [t.fixed(_PLACES) for t in self.axes])
+        missing = _PLACES * (2 - len(self.axes))  # an axis that stays has the weight 1
+        acc = ((total << missing) + (1 << (_PLACES - 1))) >> _PLACES
+        y = self._scaling(site).apply(acc) + fields["output_zero_point"]
+        return clamp_s8(np.where(beyond, fields["outside"], y))
+
+    def undecided(self, site: Site, *arrays: Array | None) -> Array | None:
+        q = site.y.quantization
+        if not site.quantized or q is None or arrays[0] is None:
+            return None
+        steps = self._exact(site, arrays[0])[0] / float(q.s)
+        ties: Array = np.abs(steps - np.floor(steps) - 0.5) < _NOISE
+        return ties
+
+    def _scaling(self, site: Site) -> Requantizer:
+        x, y = site.x.quantization, site.y.quantization
+        assert x is not None and y is not None
+        return requantizer(float(x.s) / float(y.s) * 2.0**-_PLACES, site.rounding, precise=True)
+
+    def _integers(self, site: Site) -> dict[str, int]:
+        """Trailing fields of the int8 kernel's parameters."""
+        x, y, scaling = site.x.quantization, site.y.quantization, self._scaling(site)
+        assert x is not None and y is not None
+        return {
+            "outside": int(quantize_array(np.array(self.outside, np.float32), y)),
+            "input_zero_point": x.z,
+            "output_zero_point": y.z,
+            "multiplier": int(scaling.multiplier[0]),
+            "shift": int(scaling.shift[0]),
+        }
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        name = f"interpolate_{kernel_suffix(self, site, (DType.F32,))}"
+        suffix = kernel_suffix(self, site)
         a, b, sizes = self._sizes(site.x.shape)
         order = ("outer", "in_a", "out_a", "taps_a", "middle", "in_b", "out_b", "taps_b", "inner")
         fields: dict[str, Any] = sizes | {"taps_a": len(a.weights[0]), "taps_b": len(b.weights[0])}
-        fields = {k: fields[k] for k in order} | {"outside": self.outside}
-        tables = [
-            Table(f"{role}_{axis}", values)
-            for axis, t in (("a", a), ("b", b))
-            for role, values in (("from", t.columns.ravel()), ("weight", t.factors.ravel()))
-        ]
-        arguments: tuple[Argument, ...] = (
-            Struct("interpolate_params_f32", fields),
-            Input(),
-            *tables,
-            Output(),
-        )
-        taps = len(a.weights[0]) * len(b.weights[0])
-        return [Call(name, f"{name}.h", arguments, cycles=(10 + 6 * taps) * site.y.size)]
+        fields = {k: fields[k] for k in order}
+        fields |= self._integers(site) if site.quantized else {"outside": self.outside}
+        tables = []
+        for axis, t in (("a", a), ("b", b)):
+            factors = t.fixed(_PLACES).astype(np.int32) if site.quantized else t.factors
+            tables += [Table(f"from_{axis}", t.columns.ravel()), Table(f"weight_{axis}", factors.ravel())]
+        taps, name = len(a.weights[0]) * len(b.weights[0]), f"interpolate_{suffix}"
+        params = Struct(f"interpolate_params_{suffix}", fields)
+        cycles = (10 + 6 * taps) * site.y.size
+        return [Call(name, f"{name}.h", (params, Input(), *tables, Output()), cycles=cycles)]

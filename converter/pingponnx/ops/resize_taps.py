@@ -39,6 +39,11 @@ class Taps:
         """Weights, `output tap`."""
         return np.array(self.weights, np.float32)
 
+    def fixed(self, places: int) -> Array:
+        """Weights with binary places, `output tap`, int64."""
+        found: Array = np.rint(np.array(self.weights) * 2.0**places).astype(np.int64)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
