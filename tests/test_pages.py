@@ -72,6 +72,22 @@ def test_the_command_writes_a_page(tmp_path: Path, examples: Path) -> None:
     assert done.returncode == 2 and "add --html" in done.stderr and not (tmp_path / "third.html").exists()
 
 
+def test_a_front_is_a_page_too(chromium: Browser, tmp_path: Path, examples: Path) -> None:
+    done = command_line(
+        "plan", examples / "lenet5" / "lenet5_int8.onnx", "--pareto", "--html", "--json", cwd=tmp_path
+    )
+    found = json.loads(done.stdout)
+    assert found["html"] == "lenet5_int8-pareto.html"
+    chromium.open(tmp_path / found["html"])
+    assert chromium.draw_all() == 2
+    dots = chromium.find("#front-arena svg path[aria-roledescription=point]")
+    assert len(dots) == len(found["points"]) > 2
+    chromium.hover(dots[0], TOOLTIP)
+    text = chromium.run("document.querySelector('#vg-tooltip-element').textContent")
+    assert any(point["arguments"] in text and f"{point['cycles']:,}" in text for point in found["points"])
+    assert chromium.console() == []
+
+
 # -- the report -------------------------------------------------------------------------------------
 
 

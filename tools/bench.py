@@ -94,7 +94,7 @@ def subjects(networks: Sequence[str], folder: Path) -> dict[str, Subject]:
         graph = normal_form(path, Options())
         samples = tuple(random_samples(graph, 1))
         oracle = Oracle(path, {})
-        found[name] = Subject(path, graph, samples, tuple(oracle.outputs(s) for s in samples))
+        found[name] = Subject(path, graph, samples, tuple(oracle.outputs(s) for s in samples), ())
     return found
 
 

@@ -108,13 +108,19 @@ def bars(
 
 
 def points(
-    rows: Sequence[Row], across: Field, up: Field, colour: Field, shape: Field, hints: Sequence[Field]
+    rows: Sequence[Row],
+    across: Field,
+    up: Field,
+    colour: Field,
+    shape: Field,
+    hints: Sequence[Field],
+    *,
+    log: bool = False,
 ) -> Spec:
     """Points; those that have `front` set are joined by a line."""
-    place = {
-        "x": across.encoded(scale={"zero": False, "nice": True}, axis={"format": "~s", "tickCount": 5}),
-        "y": up.encoded(scale={"zero": False, "nice": True}, axis={"format": "~s"}),
-    }
+    scale = {"type": "log", "padding": 20} if log else {"zero": False, "nice": True}
+    axis = {"format": "~s", "tickCount": 5, "labelOverlap": True}
+    place = {"x": across.encoded(scale=scale, axis=axis), "y": up.encoded(scale=scale, axis=axis)}
     shapes = {row[shape.key] for row in rows}
     dots = {
         "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},

@@ -74,7 +74,7 @@ def _panel(
     """Steps are the fastest for what is drawn across; a point has its number in the table."""
     (x, title), (z, legend) = across, shade
     rows = [
-        {"label": label, "stairs": number in _stairs(points, x), **_row(point)}
+        {"label": label, "stairs": number in stairs(points, x), **_row(point)}
         for number, (point, label) in enumerate(zip(points, _labels(points, x), strict=True))
     ]
     return {
@@ -124,7 +124,7 @@ def _axis(points: Sequence[Point], key: str, title: str) -> Spec:
     return {"field": key, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
 
 
-def _stairs(points: Sequence[Point], key: str) -> set[int]:
+def stairs(points: Sequence[Point], key: str) -> set[int]:
     """Points that are the fastest for what they take of RAM, or of flash; `points` by cycles."""
     values = [_row(point)[key] for point in points]
     return {n for n, value in enumerate(values) if value < min(values[:n], default=value + 1)}
