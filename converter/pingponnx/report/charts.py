@@ -118,16 +118,17 @@ def points(
     log: bool = False,
 ) -> Spec:
     """Points; those that have `front` set are joined by a line."""
-    scale = {"type": "log", "padding": 20} if log else {"zero": False, "nice": True}
-    axis = {"format": "~s", "tickCount": 5, "labelOverlap": True}
+    scale = {"type": "log", "nice": False, "padding": 25} if log else {"zero": False, "nice": True}
+    axis = {"format": "~s", "tickCount": 5, "labelOverlap": True, "gridOpacity": 0.6}
     place = {"x": across.encoded(scale=scale, axis=axis), "y": up.encoded(scale=scale, axis=axis)}
     shapes = {row[shape.key] for row in rows}
+    legend = {} if len(shapes) > 1 and shape != colour else {"legend": None}
     dots = {
         "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},
         "encoding": {
             **place,
             "color": _colour(colour, rows),
-            "shape": shape.encoded(title=None, **({} if len(shapes) > 1 else {"legend": None})),
+            "shape": shape.encoded(title=None, **legend),
             "tooltip": [hint.hint() for hint in hints],
         },
     }
