@@ -8,6 +8,7 @@ from pingponnx.rewrite.bias import fold_bias
 from pingponnx.rewrite.boundary import absorb_boundary
 from pingponnx.rewrite.clamp import fuse_clamps
 from pingponnx.rewrite.flatten import absorb_flatten
+from pingponnx.rewrite.group_norm import fuse_group_norm
 from pingponnx.rewrite.layout import choose_layout, sink_transposes
 from pingponnx.rewrite.pad import fuse_pad
 from pingponnx.rewrite.pool import fuse_pool
@@ -21,6 +22,7 @@ def passes(*, float_io: bool = False, nchw_io: bool = False) -> tuple[Pass, ...]
     """The passes in order; the options keep float32 or `n c h w` at the model's boundary."""
     return (
         make_signed,
+        fuse_group_norm,
         lambda graph: choose_layout(graph, keep_inputs=nchw_io),
         fold_bias,
         fold_scale_shift,
