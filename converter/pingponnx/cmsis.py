@@ -216,10 +216,12 @@ def _read(path: Path) -> str:
 # -- compiling --------------------------------------------------------------------------------------
 
 
-def library(source: CmsisSource, target: Target, rounding: Rounding) -> Path:
+def library(
+    source: CmsisSource, target: Target, rounding: Rounding, optimisation: str = OPTIMISATION
+) -> Path:
     """CMSIS-NN as a static archive for the target, from the cache if it is there and whole."""
     defines = _library_defines(target, rounding)
-    key = _library_key(source, target, defines)
+    key = _library_key(source, target, (optimisation, *defines))
     archive = cache_folder() / f"cmsis-nn-{target.name}-{rounding}-{key[:16]}.a"
     if _whole(archive):
         return archive
@@ -229,7 +231,7 @@ def library(source: CmsisSource, target: Target, rounding: Rounding) -> Path:
         archive,
         include_dirs=source.include_dirs,
         defines=defines,
-        optimisation=OPTIMISATION,
+        optimisation=optimisation,
     )
     _write(_digest_file(archive), f"{key} {_digest(archive.read_bytes())}\n")
     return archive
@@ -252,11 +254,11 @@ def _library_defines(target: Target, rounding: Rounding) -> tuple[str, ...]:
     return (*single, *(_HOST_DEFINES if target.is_host else ()))
 
 
-def _library_key(source: CmsisSource, target: Target, defines: Sequence[str]) -> str:
+def _library_key(source: CmsisSource, target: Target, options: Sequence[str]) -> str:
     """Of everything that decides the archive's content, by value: paths and dates do not matter."""
     folders = dict.fromkeys((*source.include_dirs, *(path.parent for path in source.sources)))
     headers = [path for folder in folders for path in sorted(folder.rglob("*.h"))]
-    parts = [__version__, compiler_version(target), *target.flags, OPTIMISATION, *defines]
+    parts = [__version__, compiler_version(target), *target.flags, *options]
     files = [path.name.encode() + b"\0" + path.read_bytes() for path in (*headers, *source.sources)]
     return _digest(*(part.encode() for part in parts), *files)
 

@@ -45,6 +45,7 @@ class Options:
     flash: int | None = None  # bytes that the constants may take
     cmsis_nn: Path | None = None
     targets_file: Path | None = None
+    optimisation: str = OPTIMISATION  # gcc's, for firmware
 
     def __post_init__(self) -> None:
         if self.states and (self.banks or self.input_mode is not InputMode.RESIDENT):
@@ -169,7 +170,7 @@ def firmware(
     libraries: Sequence[Path] = ()
     if library is not None:
         includes = library.include_dirs
-        libraries = (cmsis.library(library, conversion.target, options.rounding),)
+        libraries = (cmsis.library(library, conversion.target, options.rounding, options.optimisation),)
         defines = (*defines, *library.defines)
     return build(
         conversion.sources,
@@ -177,7 +178,9 @@ def firmware(
         conversion.target,
         folder,
         trace=trace,
-        optimisation="-O1" if sanitize else OPTIMISATION,  # gcc is eight times slower with sanitizers at -O3
+        optimisation="-O1"
+        if sanitize
+        else options.optimisation,  # gcc is eight times slower with sanitizers at -O3
         defines=defines,
         include_dirs=includes,
         libraries=libraries,
