@@ -133,6 +133,81 @@ PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uin
     return weights;
 }
 
+/* Adds four products to the sums. Returns the next quad's weights. */
+PACKED_INLINE const uint32_t *packed_s8_quad(const uint32_t *weights, uint32_t values, int32_t pairs,
+                                             int32_t *sums) {
+    const uint32_t halves[2] = {sxtb16(values), sxtb16_odd(values)};
+    for (int32_t i = 0; i < 2 * pairs; ++i) {
+        int32_t *sum = sums + 4 * (i % pairs);
+        const uint32_t both = weights[i];
+        sum[2] = smlad(both, halves[i / pairs], sum[2]);
+        sum[0] = smlad(sxtb16(both), halves[i / pairs], sum[0]);
+    }
+    return weights + 2 * pairs;
+}
+
+enum { PACKED_LONG = 32 }; /* quads from which on longer rounds are worth their code */
+
+/* Four outputs, one quad. */
+#define PACKED_ONE_QUAD(n)                                                                                   \
+    "ldr %[t0], [%[x], #4 * " #n "]\n\t"                                                                     \
+    "ldr %[w0], [%[w], #16 * " #n "]\n\t"                                                                    \
+    "ldr %[w1], [%[w], #16 * " #n " + 4]\n\t"                                                                \
+    "ldr %[w2], [%[w], #16 * " #n " + 8]\n\t"                                                                \
+    "ldr %[w3], [%[w], #16 * " #n " + 12]\n\t"                                                               \
+    "sxtb16 %[t1], %[t0]\n\t"                                                                                \
+    "sxtb16 %[t0], %[t0], ror #8\n\t"                                                                        \
+    "smlad %[s1], %[w0], %[t1], %[s1]\n\t"                                                                   \
+    "sxtb16 %[w0], %[w0]\n\t"                                                                                \
+    "smlad %[s0], %[w0], %[t1], %[s0]\n\t"                                                                   \
+    "smlad %[s3], %[w1], %[t1], %[s3]\n\t"                                                                   \
+    "sxtb16 %[w1], %[w1]\n\t"                                                                                \
+    "smlad %[s2], %[w1], %[t1], %[s2]\n\t"                                                                   \
+    "smlad %[s1], %[w2], %[t0], %[s1]\n\t"                                                                   \
+    "sxtb16 %[w2], %[w2]\n\t"                                                                                \
+    "smlad %[s0], %[w2], %[t0], %[s0]\n\t"                                                                   \
+    "smlad %[s3], %[w3], %[t0], %[s3]\n\t"                                                                   \
+    "sxtb16 %[w3], %[w3]\n\t"                                                                                \
+    "smlad %[s2], %[w3], %[t0], %[s2]\n\t"
+#define PACKED_ONE_QUADS_4(n)                                                                                \
+    PACKED_ONE_QUAD((n)) PACKED_ONE_QUAD((n + 1)) PACKED_ONE_QUAD((n + 2)) PACKED_ONE_QUAD((n + 3))
+#define PACKED_ONE_ASM(quads, text)                                                                          \
+    __asm volatile(                                                                                          \
+        text "add %[x], %[x], #4 * " #quads "\n\tadd %[w], %[w], #16 * " #quads                              \
+        : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [w] "+r"(weights), [x] "+r"(values),   \
+          [t0] "=&r"(t0), [t1] "=&r"(t1), [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3)     \
+        :                                                                                                    \
+        : "memory")
+
+/* Adds the products of `quads` to the sums. Returns the next quad's weights. */
+PACKED_INLINE const uint32_t *packed_s8_quads(const uint32_t *weights, const int8_t *values, int32_t quads,
+                                              int32_t pairs, int32_t *sums) {
+#if defined(PACKED_4X2)
+    if (pairs == 2) {
+        int32_t s0 = sums[0], s1 = sums[2], s2 = sums[4], s3 = sums[6];
+        uint32_t t0, t1, w0, w1, w2, w3;
+        const int32_t long_rounds = quads >= PACKED_LONG ? quads / 8 : 0;
+        quads -= 8 * long_rounds;
+        for (int32_t i = long_rounds; i > 0; --i) {
+            PACKED_ONE_ASM(8, PACKED_ONE_QUADS_4(0) PACKED_ONE_QUADS_4(4));
+        }
+        for (int32_t i = quads / 4; i > 0; --i) {
+            PACKED_ONE_ASM(4, PACKED_ONE_QUADS_4(0));
+        }
+        for (int32_t i = quads % 4; i > 0; --i) {
+            PACKED_ONE_ASM(1, PACKED_ONE_QUAD(0));
+        }
+        sums[0] = s0, sums[2] = s1, sums[4] = s2, sums[6] = s3;
+        return weights;
+    }
+#endif
+#pragma GCC unroll 4
+    for (int32_t quad = 0; quad < quads; ++quad) {
+        weights = packed_s8_quad(weights, load_u32(values + 4 * quad), pairs, sums);
+    }
+    return weights;
+}
+
 /* Sums begin with their biases. Returns the block's weights. */
 PACKED_INLINE const uint32_t *packed_s8_begin(const uint32_t *stream, int32_t pairs, int32_t pixels,
                                               int32_t *sums) {

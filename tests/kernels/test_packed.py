@@ -14,7 +14,7 @@ from pingponnx.ops.conv import Conv
 from pingponnx.ops.gemm import Gemm
 from pingponnx.ops.window import Window
 
-CONV, GEMM = "conv_packed_s8.h", "gemm_packed_s8.h"
+CONV, DIRECT, GEMM = "conv_packed_s8.h", "conv_direct_s8.h", "gemm_packed_s8.h"
 SAME = (1, 1, 1, 1)
 each_rounding = pytest.mark.parametrize("rounding", list(Rounding))
 
@@ -113,6 +113,25 @@ def test_plain_c(kind, rounding: Rounding, tmp_path: Path) -> None:  # type: ign
     layers = kind() if kind in (_pixels, _windows, _pooled) else fed_extremes(kind())
     layers = [one.rounded(rounding) for one in layers]
     check_host(layers, GEMM if kind is _connected else CONV, tmp_path)
+
+
+@each_rounding
+@pytest.mark.parametrize("kind", [_pixels, _windows, _pooled, _extreme, _scales])
+def test_plain_c_without_scratch(kind, rounding: Rounding, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    layers = fed_extremes(kind()) if kind is _extreme else kind()
+    check_host(_direct(layers, rounding), DIRECT, tmp_path)
+
+
+@pytest.mark.qemu
+@each_rounding
+def test_instructions_without_scratch(rounding: Rounding, tmp_path: Path) -> None:
+    kinds = (_pixels, _windows, _pooled, _extreme, _scales)
+    check_board(_direct([one for kind in kinds for one in kind()], rounding), DIRECT, tmp_path)
+
+
+def _direct(layers: list[Layer], rounding: Rounding) -> list[Layer]:
+    """Those without dilation across."""
+    return [one.rounded(rounding) for one in layers if one.op.window.dilation[1] == 1]  # type: ignore[attr-defined]
 
 
 @pytest.mark.qemu

@@ -40,8 +40,8 @@ from pingponnx.ops.linear import Linear
 from pingponnx.ops.window import Window, geometry, hw, lying, row_distance, row_window
 from pingponnx.targets import Target
 
-_QUAD = 4  # products that are packed together
-_BLOCK = 4  # output channels that are
+QUAD = 4  # products that are packed together
+BLOCK = 4  # output channels that are
 _LONGEST = 8  # quads in a row without a branch
 _SUM_BITS = 24  # of every second channel's sums
 
@@ -58,8 +58,11 @@ class Packed:
     unroll: int
 
 
-def pack(linear: Linear, site: Site) -> Packed | None:
-    """The layer's constants; None where packed sums would not be exact, or its scales are not simple."""
+def pack(linear: Linear, site: Site, run: int = 0) -> Packed | None:
+    """The layer's constants; None where packed sums would not be exact, or its scales are not simple.
+
+    Quads are those of whole windows, or with a `run` of rows of so many values each, without unrolling.
+    """
     weights = linear.weights.reshape(len(linear.weights), -1).astype(np.int64)
     if linear.weight_zero_point.any() or not _simple(linear, site.rounding):
         return None
@@ -69,9 +72,12 @@ def pack(linear: Linear, site: Site) -> Packed | None:
     limit = 2 ** (_SUM_BITS - 1)
     if (bias + ends[0])[1::2].min(initial=0) < -limit or (bias + ends[1])[1::2].max(initial=0) >= limit:
         return None
-    unroll = _unroll(-(-weights.shape[1] // _QUAD))
-    quads = -(-weights.shape[1] // (_QUAD * unroll)) * unroll
-    halves = _halves(weights, quads * _QUAD)
+    if run:
+        rows = weights.reshape(len(weights), -1, run)
+        weights = np.pad(rows, ((0, 0), (0, 0), (0, -run % QUAD))).reshape(len(weights), -1)
+    unroll = 1 if run else _unroll(-(-weights.shape[1] // QUAD))
+    quads = -(-weights.shape[1] // (QUAD * unroll)) * unroll
+    halves = _halves(weights, quads * QUAD)
     if halves.min() < -(2**15) or halves.max() >= 2**15:  # -128 beside a negative weight
         return None
     return Packed(Table("weights", _stream(halves, bias, linear.requantizer)), quads, unroll)
@@ -115,10 +121,10 @@ def _stream(halves: Array, bias: Array, scaling: Requantizer) -> NDArray[np.uint
     scales = [_padded(np.broadcast_to(scaling.multiplier, len(bias)), channels)]
     if scaling.rounding is Rounding.TFLITE:
         scales.append(_padded(-np.broadcast_to(scaling.shift, len(bias)), channels))
-    quads = (halves & 0xFFFF).reshape(len(halves), -1, _QUAD)
+    quads = (halves & 0xFFFF).reshape(len(halves), -1, QUAD)
     words = quads[:, :, :2] | quads[:, :, 2:] << 16  # (k0, k2) and (k1, k3)
     parts: list[Array] = []
-    blocks = [slice(pair, pair + 2) for pair in range(0, len(bias) // _BLOCK * 2, 2)]
+    blocks = [slice(pair, pair + 2) for pair in range(0, len(bias) // BLOCK * 2, 2)]
     blocks += [slice(pair, pair + 1) for pair in range(2 * len(blocks), len(halves))]
     for block in blocks:
         each = slice(2 * block.start, 2 * block.stop)
@@ -225,8 +231,8 @@ def _scratch(op: Conv, packed: Packed, site: Site) -> int:
     """The column of two pixels and its end, and the bytes of a window that has to be put together."""
     run = _run(op, site)
     column = 16 * packed.quads + 4
-    if run % _QUAD:
-        return column + _QUAD * packed.quads
+    if run % QUAD:
+        return column + QUAD * packed.quads
     return column + (run if _apart(op) else 0)
 
 
@@ -301,13 +307,13 @@ def _cycles(op: Conv, site: Site, packed: Packed) -> int:
     pool = op.pool or Window((1, 1))
     pairs, ones = (n * out_w for n in divmod(pool.kernel[1], 2)) if op.pool else divmod(out_w, 2)
     lines, quads = out_h * pool.kernel[0], packed.quads
-    fours, rest = outputs // _BLOCK, (outputs % _BLOCK + 1) // 2
+    fours, rest = outputs // BLOCK, (outputs % BLOCK + 1) // 2
     of_pair = fours * (quads * _QUAD_CYCLES + quads // packed.unroll * _ROUND_CYCLES + _BLOCK_CYCLES)
     of_pair += rest * quads * _REST_CYCLES + _PAIR_CYCLES
     of_one = fours * quads * _ONE_CYCLES
     of_fill = quads * _FILL_CYCLES + op.window.kernel[0] * _FILL_ROW_CYCLES
-    if _run(op, site) % _QUAD:
-        of_fill += _QUAD * quads * _FILL_BYTE_CYCLES
+    if _run(op, site) % QUAD:
+        of_fill += QUAD * quads * _FILL_BYTE_CYCLES
     scaled = _TFLITE_CYCLES * outputs * (2 * pairs + ones) if site.rounding is Rounding.TFLITE else 0
     return lines * (pairs * (of_pair + 2 * of_fill) + ones * (of_one + of_fill) + scaled)
 
@@ -324,12 +330,12 @@ _GEMM_LONG = 32  # GEMM_PACKED_LONG: quads from which on there are rounds of 8
 
 def _gemm_cycles(op: Gemm, site: Site) -> int:
     rows, outputs = prod(site.x.shape[:-1]), site.y.shape[-1]
-    quads = site.x.shape[-1] // _QUAD
+    quads = site.x.shape[-1] // QUAD
     rounds = quads // 8 if quads >= _GEMM_LONG else 0
     fours, singles = divmod(quads - 8 * rounds, 4)
     block = quads * _GEMM_QUAD_CYCLES + (rounds + fours) * _GEMM_ROUND_CYCLES
     block += singles * _GEMM_SINGLE_CYCLES + _GEMM_BLOCK_CYCLES
-    pairs = (outputs % _BLOCK + 1) // 2
-    total = outputs // _BLOCK * block + pairs * (quads * _GEMM_REST_CYCLES + _GEMM_PAIR_CYCLES)
+    pairs = (outputs % BLOCK + 1) // 2
+    total = outputs // BLOCK * block + pairs * (quads * _GEMM_REST_CYCLES + _GEMM_PAIR_CYCLES)
     scaled = _TFLITE_CYCLES * outputs if site.rounding is Rounding.TFLITE else 0
     return rows * (total + scaled)
