@@ -17,6 +17,7 @@ from pingponnx.ops.window import Window, hw
 from pingponnx.targets import Target
 
 _NAME = "conv_direct_s8"
+_WINDOW = 128  # CONV_DIRECT_WINDOW
 
 
 @kernels_for(Conv)
@@ -24,7 +25,7 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
     """Rows as the plain kernel's."""
     if not target.dsp or target.mve or not _applies(op, site):
         return
-    packed = pack(op.lower(site), site, run=op.window.kernel[1] * site.x.shape[-1])
+    packed = pack(op.lower(site), site, run=0 if _gathers(op, site) else _run(op, site))
     if packed is None:
         return
     for plain in op.kernels(site):
@@ -36,13 +37,26 @@ def _applies(op: Conv, site: Site) -> bool:
     return site.quantized and op.group == 1 and site.x.shape[0] == 1 and across
 
 
+def _run(op: Conv, site: Site) -> int:
+    """Values of a window's row."""
+    return op.window.kernel[1] * site.x.shape[-1]
+
+
+def _gathers(op: Conv, site: Site) -> bool:
+    """True when windows are put together on the stack."""
+    kernel = op.window.kernel
+    return kernel[0] > 1 and -(-kernel[0] * _run(op, site) // QUAD) * QUAD <= _WINDOW
+
+
 def _instead(plain: Call, op: Conv, site: Site, packed: Packed) -> Call:
     """The plain kernel's call with packed weights."""
     old = plain.arguments[0]
     assert isinstance(old, Struct) and plain.rows is not None
     fields = {k: v for k, v in old.fields.items() if k != "channel_step"}
-    more = {"quads": packed.quads // op.window.kernel[0], "apart": int(any(op.window.pads))}
-    params = Struct("conv_direct_params_s8", fields | more)
+    gathers = _gathers(op, site)
+    quads = packed.quads if gathers else packed.quads // op.window.kernel[0]
+    more = {"quads": quads, "unroll": int(gathers), "apart": int(any(op.window.pads))}
+    params = Struct("conv_packed_params_s8", fields | more)
     first = (First(),) if plain.rows.units > 1 else ()
     by_rows = (params, RowPointers(), packed.stream, *first, Output())
     whole: tuple[Argument, ...] = by_rows

@@ -58,10 +58,10 @@ class Packed:
     unroll: int
 
 
-def pack(linear: Linear, site: Site, run: int = 0) -> Packed | None:
+def pack(linear: Linear, site: Site, run: int | None = None) -> Packed | None:
     """The layer's constants; None where packed sums would not be exact, or its scales are not simple.
 
-    Quads are those of whole windows, or with a `run` of rows of so many values each, without unrolling.
+    Without a `run` quads are those of whole windows, and unrolled; else of rows of so many values (0: all).
     """
     weights = linear.weights.reshape(len(linear.weights), -1).astype(np.int64)
     if linear.weight_zero_point.any() or not _simple(linear, site.rounding):
@@ -75,7 +75,7 @@ def pack(linear: Linear, site: Site, run: int = 0) -> Packed | None:
     if run:
         rows = weights.reshape(len(weights), -1, run)
         weights = np.pad(rows, ((0, 0), (0, 0), (0, -run % QUAD))).reshape(len(weights), -1)
-    unroll = 1 if run else _unroll(-(-weights.shape[1] // QUAD))
+    unroll = 1 if run is not None else _unroll(-(-weights.shape[1] // QUAD))
     quads = -(-weights.shape[1] // (QUAD * unroll)) * unroll
     halves = _halves(weights, quads * QUAD)
     if halves.min() < -(2**15) or halves.max() >= 2**15:  # -128 beside a negative weight
