@@ -6,7 +6,7 @@
 #define PINGPONNX_CONV_DIRECT_S8_H
 
 #include "conv_packed_params.h"
-#include "packed_s8.h"
+#include "packed_fours_s8.h"
 
 enum { CONV_DIRECT_WINDOW = 128 }; /* bytes that are put together */
 #define CONV_DIRECT_GATHERS(p) ((p)->unroll != 0)
@@ -84,8 +84,7 @@ PACKED_INLINE const uint32_t *conv_direct_s8_inner(const conv_packed_params_s8 *
 PACKED_INLINE const uint32_t *conv_direct_s8_window(const conv_packed_params_s8 *p, const uint32_t *weights,
                                                     const int8_t *const *rows, int32_t x, int32_t pairs,
                                                     int32_t *sums) {
-    const int32_t left = x * p->stride_w - p->pad_left;
-    const int32_t inside = !p->apart || (left >= 0 && left + p->kernel_w <= p->in_w);
+    const int32_t left = x * p->stride_w - p->pad_left, inside = conv_packed_s8_inside(p, left);
 #pragma GCC unroll 1
     for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
         const int8_t *row = rows[ky * p->dilation_h];
@@ -106,21 +105,6 @@ PACKED_INLINE const uint32_t *conv_direct_s8_window(const conv_packed_params_s8 
     return weights;
 }
 
-/* Puts the window of the unpooled column `x` together. */
-PACKED_INLINE void conv_direct_s8_gather(const conv_packed_params_s8 *p, const int8_t *const *rows, int32_t x,
-                                         int8_t *window) {
-    const int32_t run = p->kernel_w * p->in_c, left = x * p->stride_w - p->pad_left;
-    const int32_t inside = !p->apart || (left >= 0 && left + p->kernel_w <= p->in_w);
-    for (int32_t ky = 0; ky < p->kernel_h; ++ky, window += run) {
-        const int8_t *row = rows[ky * p->dilation_h];
-        if (!p->apart || (inside && row != NULL)) {
-            memcpy(window, row + (ptrdiff_t)left * p->in_c, (size_t)run);
-        } else {
-            conv_packed_s8_gather(p, row, left, window);
-        }
-    }
-}
-
 /* A block of one pair of channels or two, of which `count` exist. Scales are positive: of a pooling window
  * the greatest output is kept, unless it is the first. Returns the next block's constants.
  */
@@ -135,11 +119,16 @@ PACKED_INLINE const uint32_t *conv_direct_s8_block(const conv_packed_params_s8 *
     } else {
         stream = conv_direct_s8_window(p, stream, rows, x, pairs, sums);
     }
+    int32_t sum[4];
+    int8_t outputs[4];
+#pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
-        const scale_s8 scale = packed_s8_scale_of(stream, 2 * pairs, c);
-        const int32_t acc = packed_s8_accumulator(sums, c, 0);
-        const int8_t y = saturate_s8(requantize_proven(acc, scale, p->output_zero_point), p->low, p->high);
-        output[c] = first || y > output[c] ? y : output[c];
+        sum[c] = packed_s8_accumulator(sums, c, 0);
+    }
+    packed_s8_outputs(stream, pairs, count, sum, p->output_zero_point, p->low, p->high, outputs);
+#pragma GCC unroll 4
+    for (int32_t c = 0; c < count; ++c) {
+        output[c] = first || outputs[c] > output[c] ? outputs[c] : output[c];
     }
     return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }
@@ -150,7 +139,7 @@ PACKED_INLINE void conv_direct_s8_pixel(const conv_packed_params_s8 *p, const ui
     uint32_t window[CONV_DIRECT_WINDOW / 4];
     if (CONV_DIRECT_GATHERS(p)) {
         window[p->quads - 1] = 0;
-        conv_direct_s8_gather(p, rows, x, (int8_t *)window);
+        conv_packed_s8_window(p, rows, x, (int8_t *)window);
     }
 #pragma GCC unroll 1
     for (int32_t left = p->out_c; left >= 4; left -= 4, output += 4) {

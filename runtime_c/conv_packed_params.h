@@ -25,4 +25,25 @@ static inline void conv_packed_s8_gather(const conv_packed_params_s8 *p, const i
     }
 }
 
+/* True when no column of a window is padding, and its rows are in one piece. */
+static inline int32_t conv_packed_s8_inside(const conv_packed_params_s8 *p, int32_t left) {
+    const int32_t whole = p->dilation_w == 1 || p->kernel_w == 1;
+    return !p->apart || (whole && left >= 0 && left + p->kernel_w <= p->in_w);
+}
+
+/* The window of the unpooled column `x`, from CONV_WINDOW_ROWS(p) rows. */
+static inline void conv_packed_s8_window(const conv_packed_params_s8 *p, const int8_t *const *rows, int32_t x,
+                                         int8_t *to) {
+    const int32_t run = p->kernel_w * p->in_c;
+    const int32_t left = x * p->stride_w - p->pad_left, inside = conv_packed_s8_inside(p, left);
+    for (int32_t ky = 0; ky < p->kernel_h; ++ky, to += run) {
+        const int8_t *row = rows[ky * p->dilation_h];
+        if (!p->apart || (row != NULL && inside)) {
+            memcpy(to, row + (ptrdiff_t)left * p->in_c, (size_t)run);
+        } else {
+            conv_packed_s8_gather(p, row, left, to);
+        }
+    }
+}
+
 #endif

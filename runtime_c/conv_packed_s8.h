@@ -6,35 +6,27 @@
 #define PINGPONNX_CONV_PACKED_S8_H
 
 #include "conv_packed_params.h"
-#include "packed_s8.h"
+#include "packed_fours_s8.h"
 
 /* Expands the window of the unpooled column `x`. */
 PACKED_INLINE void conv_packed_s8_fill(const conv_packed_params_s8 *p, const int8_t *const *rows, int32_t x,
                                        int8_t *bytes, uint32_t *column) {
     const int32_t run = p->kernel_w * p->in_c;
-    const int32_t left = x * p->stride_w - p->pad_left;
-    const int32_t inside =
-        !p->apart || ((p->dilation_w == 1 || p->kernel_w == 1) && left >= 0 && left + p->kernel_w <= p->in_w);
-    for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
+    if (run % 4 != 0) {
+        conv_packed_s8_window(p, rows, x, bytes);
+        packed_s8_expand(column, bytes, p->quads);
+        return;
+    }
+    const int32_t left = x * p->stride_w - p->pad_left, inside = conv_packed_s8_inside(p, left);
+    for (int32_t ky = 0; ky < p->kernel_h; ++ky, column += run) {
         const int8_t *row = rows[ky * p->dilation_h];
         const int8_t *values = bytes;
         if (!p->apart || (row != NULL && inside)) {
             values = row + (ptrdiff_t)left * p->in_c;
-            if (run % 4 != 0) {
-                memcpy(bytes, values, (size_t)run);
-            }
         } else {
             conv_packed_s8_gather(p, row, left, bytes);
         }
-        if (run % 4 == 0) {
-            packed_s8_expand(column, values, run / 4);
-            column += run;
-        } else {
-            bytes += run;
-        }
-    }
-    if (run % 4 != 0) {
-        packed_s8_expand(column, bytes - p->kernel_h * run, p->quads);
+        packed_s8_expand(column, values, run / 4);
     }
 }
 
@@ -42,35 +34,45 @@ PACKED_INLINE void conv_packed_s8_fill(const conv_packed_params_s8 *p, const int
  * the maximum, or the greater output that is there. Scales are positive: maxima may be scaled.
  */
 PACKED_INLINE void conv_packed_s8_finish(const conv_packed_params_s8 *p, const uint32_t *stream,
-                                         int32_t channels, int32_t count, int32_t pixels, int32_t pool,
+                                         int32_t pairs, int32_t count, int32_t pixels, int32_t pool,
                                          const int32_t *sums, int8_t *output) {
     const int32_t zero = p->output_zero_point;
-    int8_t *const next = output + p->out_c;
+    int32_t sum[4], other[4] = {0};
+    int8_t outputs[4];
 #pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
-        const scale_s8 scale = packed_s8_scale_of(stream, channels, c);
-        int32_t acc = packed_s8_accumulator(sums, c, 0);
-        if (pixels == 2 && !pool) {
-            const int32_t other = packed_s8_accumulator(sums, c, 1);
-            next[c] = (int8_t)ssat8(requantize_proven(other, scale, zero));
+        sum[c] = packed_s8_accumulator(sums, c, 0);
+        if (pixels == 2) {
+            other[c] = packed_s8_accumulator(sums, c, 1);
         }
         if (pixels == 2 && pool) {
-            acc = max_s32(acc, packed_s8_accumulator(sums, c, 1));
+            sum[c] = max_s32(sum[c], other[c]);
         }
-        const int32_t y = ssat8(requantize_proven(acc, scale, zero));
-        output[c] = (int8_t)(pool ? max_s32(y, output[c]) : y);
+    }
+    packed_s8_outputs(stream, pairs, count, sum, zero, INT8_MIN, INT8_MAX, outputs);
+#pragma GCC unroll 4
+    for (int32_t c = 0; c < count; ++c) {
+        output[c] = (int8_t)(pool ? max_s32(outputs[c], output[c]) : outputs[c]);
+    }
+    if (pixels == 2 && !pool) {
+        packed_s8_outputs(stream, pairs, count, other, zero, INT8_MIN, INT8_MAX, output + p->out_c);
     }
 }
 
-/* A block of one pair of channels or two, of which `count` exist. Returns the next block's constants. */
+/* A block of one pair of channels or two, of which `count` exist. A single pixel's column are the bytes of
+ * its window. Returns the next block's constants. */
 PACKED_INLINE const uint32_t *conv_packed_s8_block(const conv_packed_params_s8 *p, const uint32_t *stream,
                                                    const uint32_t *column, int32_t pairs, int32_t count,
                                                    int32_t pixels, int32_t pool, int32_t unroll,
                                                    int8_t *output) {
     int32_t sums[PACKED_SUMS];
     stream = packed_s8_begin(stream, pairs, pixels, sums);
-    stream = packed_s8_block(stream, column, p->quads, unroll, pairs, pixels, sums);
-    conv_packed_s8_finish(p, stream, 2 * pairs, count, pixels, pool, sums, output);
+    if (pixels == 1) {
+        stream = packed_s8_quads(stream, (const int8_t *)column, p->quads, pairs, sums);
+    } else {
+        stream = packed_s8_block(stream, column, p->quads, unroll, pairs, sums);
+    }
+    conv_packed_s8_finish(p, stream, pairs, count, pixels, pool, sums, output);
     return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }
 
@@ -78,6 +80,14 @@ PACKED_INLINE const uint32_t *conv_packed_s8_block(const conv_packed_params_s8 *
 PACKED_INLINE const uint32_t *conv_packed_s8_fours(const conv_packed_params_s8 *p, const uint32_t *stream,
                                                    const uint32_t *column, int32_t pixels, int32_t pool,
                                                    int32_t unroll, int8_t *output) {
+#if defined(PACKED_4X2)
+    if (pixels == 2 && !pool) {
+        packed_s8_place place = {
+            column, NULL, output, output + p->out_c / 4 * 4, p->out_c, p->output_zero_point};
+        return packed_s8_fours_2(stream, unroll, &place);
+    }
+#endif
+#pragma GCC unroll 1
     for (const int8_t *end = output + p->out_c / 4 * 4; output != end; output += 4) {
         stream = conv_packed_s8_block(p, stream, column, 2, 4, pixels, pool, unroll, output);
     }
@@ -124,7 +134,6 @@ CONV_PACKED_UNROLLED(8)
     }
 CONV_PACKED_REST(conv_packed_s8_pair_rest, 2, 0)
 CONV_PACKED_REST(conv_packed_s8_pool_rest, 2, 1)
-CONV_PACKED_REST(conv_packed_s8_one, 1, 0)
 CONV_PACKED_REST(conv_packed_s8_one_pool, 1, 1)
 
 /* Of a kernel that is not specialised every case stays, so it has fewer. */
@@ -167,17 +176,20 @@ PACKED_INLINE void conv_packed_s8_pair(const conv_packed_params_s8 *p, const uin
 PACKED_INLINE void conv_packed_s8_pixels(const conv_packed_params_s8 *p, const uint32_t *stream,
                                          const int8_t *const *rows, int32_t x, int32_t pixels, int32_t pool,
                                          uint32_t *column, int8_t *output) {
-    uint32_t *end = column + (ptrdiff_t)4 * p->quads;
-    for (int32_t i = 0; i < pixels; ++i) {
-        conv_packed_s8_fill(p, rows, x + i, (int8_t *)(end + 1), column + i);
-    }
-    *end = PACKED_END;
     if (pixels == 2) {
+        uint32_t *end = column + (ptrdiff_t)4 * p->quads;
+        conv_packed_s8_fill(p, rows, x, (int8_t *)(end + 1), column);
+        conv_packed_s8_fill(p, rows, x + 1, (int8_t *)(end + 1), column + 1);
+        *end = PACKED_END;
         conv_packed_s8_pair(p, stream, column, pool, output);
-    } else if (pool) {
+        return;
+    }
+    conv_packed_s8_window(p, rows, x, (int8_t *)column);
+    if (pool) {
         conv_packed_s8_one_pool(p, stream, column, output);
     } else {
-        conv_packed_s8_one(p, stream, column, output);
+        packed_s8_pixel(stream, (const int8_t *)column, p->quads, CONV_PACKED_UNROLL(p), p->out_c,
+                        p->output_zero_point, output);
     }
 }
 

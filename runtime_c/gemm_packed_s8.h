@@ -2,7 +2,7 @@
 #ifndef PINGPONNX_GEMM_PACKED_S8_H
 #define PINGPONNX_GEMM_PACKED_S8_H
 
-#include "packed_s8.h"
+#include "packed_outputs_s8.h"
 
 typedef struct {
     int32_t rows, in_n, out_n;
@@ -35,11 +35,12 @@ PACKED_INLINE void gemm_packed_s8_sum(const uint32_t *weights, const int8_t *val
 PACKED_INLINE const uint32_t *gemm_packed_s8_finish(const gemm_packed_params_s8 *p, const uint32_t *stream,
                                                     int32_t pairs, int32_t count, const int32_t *sums,
                                                     int8_t *output) {
+    int32_t sum[4];
+#pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
-        const scale_s8 scale = packed_s8_scale_of(stream, 2 * pairs, c);
-        const int32_t acc = packed_s8_accumulator(sums, c, 0);
-        output[c] = saturate_s8(requantize_proven(acc, scale, p->output_zero_point), p->low, p->high);
+        sum[c] = packed_s8_accumulator(sums, c, 0);
     }
+    packed_s8_outputs(stream, pairs, count, sum, p->output_zero_point, p->low, p->high, output);
     return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }
 

@@ -68,13 +68,15 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
 #define PACKED_END 0x80000000u
 #if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
 #define PACKED_4X2 1
+#define PACKED_ROUNDS(count)                                                                                 \
+    "1:\n\t" PACKED_QUADS_##count(0) "add %[x], %[x], #16 * " #count "\n\t"                                  \
+                                     "add %[w], %[w], #16 * " #count "\n\t"                                  \
+                                     "ldr %[t0], [%[x]]\n\t"                                                 \
+                                     "cmp %[t0], #0x80000000\n\t"                                            \
+                                     "bne 1b\n\t"
 #define PACKED_CASE(count)                                                                                   \
     case count:                                                                                              \
-        __asm volatile("1:\n\t" PACKED_QUADS_##count(0) "add %[x], %[x], #16 * " #count "\n\t"               \
-                                                        "add %[w], %[w], #16 * " #count "\n\t"               \
-                                                        "ldr %[t0], [%[x]]\n\t"                              \
-                                                        "cmp %[t0], #0x80000000\n\t"                         \
-                                                        "bne 1b"                                             \
+        __asm volatile(PACKED_ROUNDS(count)                                                                  \
                        : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [s4] "+r"(s4),          \
                          [s5] "+r"(s5), [s6] "+r"(s6), [s7] "+r"(s7), [w] "+r"(weights), [x] "+r"(column),   \
                          [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)                      \
@@ -106,13 +108,13 @@ PACKED_INLINE const uint32_t *packed_s8_4x2(const uint32_t *weights, const uint3
 }
 #endif
 
-/* Adds the products of `quads` to the sums of one or two pairs of channels and pixels. Returns the end of
- * the weights. This is the meaning of the instructions above.
+/* Adds the products of a column's `quads` to the sums of two pixels and one or two pairs of channels. Returns
+ * the end of the weights. This is the meaning of the instructions above.
  */
 PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uint32_t *column, int32_t quads,
-                                              int32_t unroll, int32_t pairs, int32_t pixels, int32_t *sums) {
+                                              int32_t unroll, int32_t pairs, int32_t *sums) {
 #if defined(PACKED_4X2)
-    if (pairs == 2 && pixels == 2) {
+    if (pairs == 2) {
         return packed_s8_4x2(weights, column, unroll, sums);
     }
 #endif
@@ -121,7 +123,7 @@ PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uin
     for (int32_t half = 0; half < 2 * quads; ++half) {
         for (int32_t pair = 0; pair < pairs; ++pair) {
             const uint32_t both = weights[pair], low = sxtb16(both);
-            for (int32_t pixel = 0; pixel < pixels; ++pixel) {
+            for (int32_t pixel = 0; pixel < 2; ++pixel) {
                 int32_t *sum = sums + 4 * pair + pixel;
                 sum[0] = smlad(low, column[pixel], sum[0]);
                 sum[2] = smlad(both, column[pixel], sum[2]);
@@ -133,7 +135,7 @@ PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uin
     return weights;
 }
 
-/* Adds four products to the sums. Returns the next quad's weights. */
+/* Adds four products of a single pixel to the sums. Returns the next quad's weights. */
 PACKED_INLINE const uint32_t *packed_s8_quad(const uint32_t *weights, uint32_t values, int32_t pairs,
                                              int32_t *sums) {
     const uint32_t halves[2] = {sxtb16(values), sxtb16_odd(values)};
@@ -169,8 +171,14 @@ enum { PACKED_LONG = 32 }; /* quads from which on longer rounds are worth their 
     "smlad %[s3], %[w3], %[t0], %[s3]\n\t"                                                                   \
     "sxtb16 %[w3], %[w3]\n\t"                                                                                \
     "smlad %[s2], %[w3], %[t0], %[s2]\n\t"
-#define PACKED_ONE_QUADS_4(n)                                                                                \
-    PACKED_ONE_QUAD((n)) PACKED_ONE_QUAD((n + 1)) PACKED_ONE_QUAD((n + 2)) PACKED_ONE_QUAD((n + 3))
+#define PACKED_ONE_QUADS_1(n) PACKED_ONE_QUAD(n)
+#define PACKED_ONE_QUADS_2(n) PACKED_ONE_QUAD((n)) PACKED_ONE_QUAD((n + 1))
+#define PACKED_ONE_QUADS_3(n) PACKED_ONE_QUADS_2(n) PACKED_ONE_QUAD((n + 2))
+#define PACKED_ONE_QUADS_4(n) PACKED_ONE_QUADS_2(n) PACKED_ONE_QUADS_2((n + 2))
+#define PACKED_ONE_QUADS_5(n) PACKED_ONE_QUADS_4(n) PACKED_ONE_QUAD((n + 4))
+#define PACKED_ONE_QUADS_6(n) PACKED_ONE_QUADS_4(n) PACKED_ONE_QUADS_2((n + 4))
+#define PACKED_ONE_QUADS_7(n) PACKED_ONE_QUADS_4(n) PACKED_ONE_QUADS_3((n + 4))
+#define PACKED_ONE_QUADS_8(n) PACKED_ONE_QUADS_4(n) PACKED_ONE_QUADS_4((n + 4))
 #define PACKED_ONE_ASM(quads, text)                                                                          \
     __asm volatile(                                                                                          \
         text "add %[x], %[x], #4 * " #quads "\n\tadd %[w], %[w], #16 * " #quads                              \
@@ -179,7 +187,7 @@ enum { PACKED_LONG = 32 }; /* quads from which on longer rounds are worth their 
         :                                                                                                    \
         : "memory")
 
-/* Adds the products of `quads` to the sums. Returns the next quad's weights. */
+/* Adds the products of `quads` of a single pixel to the sums. Returns the next quad's weights. */
 PACKED_INLINE const uint32_t *packed_s8_quads(const uint32_t *weights, const int8_t *values, int32_t quads,
                                               int32_t pairs, int32_t *sums) {
 #if defined(PACKED_4X2)
@@ -218,32 +226,6 @@ PACKED_INLINE const uint32_t *packed_s8_begin(const uint32_t *stream, int32_t pa
         }
     }
     return stream + 2 * pairs;
-}
-
-/* The accumulator of one of a block's channels. */
-PACKED_INLINE int32_t packed_s8_accumulator(const int32_t *sums, int32_t channel, int32_t pixel) {
-    const int32_t *sum = sums + 4 * (channel / 2) + pixel;
-    if (channel % 2 == 0) {
-        return sum[0];
-    }
-    return (int32_t)((uint32_t)sum[2] - (uint32_t)sum[0]) >> 8;
-}
-
-#if defined(PINGPONNX_ROUNDING_TFLITE)
-enum { PACKED_SCALE_WORDS = 2 };
-#else
-enum { PACKED_SCALE_WORDS = 1 };
-#endif
-
-/* How one of `channels` is scaled: the stream's next words are their multipliers, and under TFLite's rounding
- * then how far they shift to the right; else the shift is plain.
- */
-PACKED_INLINE scale_s8 packed_s8_scale_of(const uint32_t *stream, int32_t channels, int32_t channel) {
-    scale_s8 scale = {(int32_t)stream[channel], PINGPONNX_PLAIN_SHIFT, PACKED_SCALE_WORDS == 1};
-    if (PACKED_SCALE_WORDS == 2) {
-        scale.shift = -(int32_t)stream[channels + channel];
-    }
-    return scale;
 }
 
 /* Four values as one pixel's words of a column. */
