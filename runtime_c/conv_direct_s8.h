@@ -9,7 +9,11 @@
 #include "packed_fours_s8.h"
 
 enum { CONV_DIRECT_WINDOW = 128 }; /* bytes that are put together */
-#define CONV_DIRECT_GATHERS(p) ((p)->unroll != 0)
+
+/* True when a window's values get into one piece, or are: then `unroll` divides its quads. */
+#define CONV_DIRECT_WHOLE(p) ((p)->unroll != 0)
+#define CONV_DIRECT_GATHERS(p)                                                                               \
+    (CONV_DIRECT_WHOLE(p) && ((p)->kernel_h > 1 || (p)->apart || (p)->kernel_w * (p)->in_c % 4 != 0))
 
 /* One word of values `left` bytes behind the beginning of a row, of which some are padding. */
 static inline uint32_t conv_direct_s8_word(const conv_packed_params_s8 *p, const int8_t *row, int32_t left) {
@@ -22,7 +26,7 @@ static inline uint32_t conv_direct_s8_word(const conv_packed_params_s8 *p, const
 }
 
 /* Quads of padding. */
-static inline const uint32_t *conv_direct_s8_padding(const conv_packed_params_s8 *p, const uint32_t *weights,
+PACKED_INLINE const uint32_t *conv_direct_s8_padding(const conv_packed_params_s8 *p, const uint32_t *weights,
                                                      int32_t quads, int32_t pairs, int32_t *sums) {
     const uint32_t word = (uint32_t)(p->input_zero_point & 0xFF) * 0x01010101u;
     for (; quads > 0; --quads) {
@@ -55,15 +59,17 @@ PACKED_INLINE const uint32_t *conv_direct_s8_edge(const conv_packed_params_s8 *p
     return conv_direct_s8_padding(p, weights, p->quads - quad, pairs, sums);
 }
 
-PACKED_SHARED const uint32_t *conv_direct_s8_edge_2(const conv_packed_params_s8 *p, const uint32_t *weights,
-                                                    const int8_t *row, int32_t left, int32_t *sums) {
-    return conv_direct_s8_edge(p, weights, row, left, 2, sums);
-}
-
-PACKED_SHARED const uint32_t *conv_direct_s8_edge_1(const conv_packed_params_s8 *p, const uint32_t *weights,
-                                                    const int8_t *row, int32_t left, int32_t *sums) {
-    return conv_direct_s8_edge(p, weights, row, left, 1, sums);
-}
+/* Sums stay in registers only in the function that has them. */
+#define CONV_DIRECT_EDGE(name, pairs)                                                                        \
+    PACKED_SHARED const uint32_t *name(const conv_packed_params_s8 *p, const uint32_t *weights,              \
+                                       const int8_t *row, int32_t left, int32_t *sums) {                     \
+        int32_t kept[PACKED_SUMS] = {sums[0], 0, sums[2], 0, sums[4], 0, sums[6], 0};                        \
+        weights = conv_direct_s8_edge(p, weights, row, left, pairs, kept);                                   \
+        sums[0] = kept[0], sums[2] = kept[2], sums[4] = kept[4], sums[6] = kept[6];                          \
+        return weights;                                                                                      \
+    }
+CONV_DIRECT_EDGE(conv_direct_s8_edge_1, 1)
+CONV_DIRECT_EDGE(conv_direct_s8_edge_2, 2)
 
 /* A row of a window that is inside of the input. */
 PACKED_INLINE const uint32_t *conv_direct_s8_inner(const conv_packed_params_s8 *p, const uint32_t *weights,
@@ -91,41 +97,41 @@ PACKED_INLINE const uint32_t *conv_direct_s8_window(const conv_packed_params_s8 
         if (!p->apart || (inside && row != NULL)) {
             weights = conv_direct_s8_inner(p, weights, row + (ptrdiff_t)left * p->in_c, pairs, sums);
         } else {
-            int32_t kept[PACKED_SUMS]; /* so that the others stay in registers */
-            for (int32_t i = 0; i < 2 * pairs; ++i) {
-                kept[2 * i] = sums[2 * i];
+            int32_t kept[PACKED_SUMS] = {sums[0], 0, sums[2]};
+            if (pairs == 2) {
+                kept[4] = sums[4], kept[6] = sums[6];
+                weights = conv_direct_s8_edge_2(p, weights, row, left * p->in_c, kept);
+                sums[4] = kept[4], sums[6] = kept[6];
+            } else {
+                weights = conv_direct_s8_edge_1(p, weights, row, left * p->in_c, kept);
             }
-            weights = pairs == 2 ? conv_direct_s8_edge_2(p, weights, row, left * p->in_c, kept)
-                                 : conv_direct_s8_edge_1(p, weights, row, left * p->in_c, kept);
-            for (int32_t i = 0; i < 2 * pairs; ++i) {
-                sums[2 * i] = kept[2 * i];
-            }
+            sums[0] = kept[0], sums[2] = kept[2];
         }
     }
     return weights;
 }
 
-/* A block of one pair of channels or two, of which `count` exist. Scales are positive: of a pooling window
- * the greatest output is kept, unless it is the first. Returns the next block's constants.
+/* A block of one pair of channels or two, of which `count` exist, from the window of column `x`, or `values`
+ * in one piece. Scales are positive: of a pooling window the greatest output is kept, unless it is the first.
+ * Returns the next block's constants.
  */
 PACKED_INLINE const uint32_t *conv_direct_s8_block(const conv_packed_params_s8 *p, const uint32_t *stream,
-                                                   const int8_t *const *rows, int32_t x,
-                                                   const uint32_t *window, int32_t pairs, int32_t count,
-                                                   int32_t first, int8_t *output) {
-    int32_t sums[PACKED_SUMS];
+                                                   const int8_t *const *rows, int32_t x, const int8_t *values,
+                                                   int32_t pairs, int32_t count, int32_t first,
+                                                   int8_t *output) {
+    int32_t sums[PACKED_SUMS], sum[4];
+    int8_t outputs[4];
     stream = packed_s8_begin(stream, pairs, 1, sums);
-    if (CONV_DIRECT_GATHERS(p)) {
-        stream = packed_s8_quads(stream, (const int8_t *)window, p->quads, pairs, sums);
+    if (CONV_DIRECT_WHOLE(p)) {
+        stream = packed_s8_quads(stream, values, p->quads, pairs, sums);
     } else {
         stream = conv_direct_s8_window(p, stream, rows, x, pairs, sums);
     }
-    int32_t sum[4];
-    int8_t outputs[4];
 #pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
         sum[c] = packed_s8_accumulator(sums, c, 0);
     }
-    packed_s8_outputs(stream, pairs, count, sum, p->output_zero_point, p->low, p->high, outputs);
+    packed_s8_outputs(stream, pairs, count, sum, p->output_zero_point, outputs);
 #pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
         output[c] = first || outputs[c] > output[c] ? outputs[c] : output[c];
@@ -137,31 +143,42 @@ PACKED_INLINE const uint32_t *conv_direct_s8_block(const conv_packed_params_s8 *
 PACKED_INLINE void conv_direct_s8_pixel(const conv_packed_params_s8 *p, const uint32_t *stream,
                                         const int8_t *const *rows, int32_t x, int32_t first, int8_t *output) {
     uint32_t window[CONV_DIRECT_WINDOW / 4];
+    const int8_t *values = (const int8_t *)window;
     if (CONV_DIRECT_GATHERS(p)) {
         window[p->quads - 1] = 0;
         conv_packed_s8_window(p, rows, x, (int8_t *)window);
+    } else if (CONV_DIRECT_WHOLE(p)) {
+        values = rows[0] + (ptrdiff_t)x * p->stride_w * p->in_c;
+    }
+    if (CONV_DIRECT_WHOLE(p) && p->pool_h == 1 && p->pool_w == 1) {
+        packed_s8_pixel(stream, values, p->quads, PACKED_UNROLL(p->quads, p->unroll), p->out_c,
+                        p->output_zero_point, output);
+        return;
     }
 #pragma GCC unroll 1
     for (int32_t left = p->out_c; left >= 4; left -= 4, output += 4) {
-        stream = conv_direct_s8_block(p, stream, rows, x, window, 2, 4, first, output);
+        stream = conv_direct_s8_block(p, stream, rows, x, values, 2, 4, first, output);
     }
     if (p->out_c % 4 >= 2) {
-        stream = conv_direct_s8_block(p, stream, rows, x, window, 1, 2, first, output);
+        stream = conv_direct_s8_block(p, stream, rows, x, values, 1, 2, first, output);
         output += 2;
     }
     if (p->out_c % 2 == 1) {
-        conv_direct_s8_block(p, stream, rows, x, window, 1, 1, first, output);
+        conv_direct_s8_block(p, stream, rows, x, values, 1, 1, first, output);
     }
 }
 
-/* The share of one unpooled row in an output row, from the input rows of a window without the pool. */
+/* The share of one unpooled row in an output row, from the input rows of a window without the pool. Clamps
+ * keep the order. */
 PACKED_KERNEL void conv_direct_s8_part(const conv_packed_params_s8 *p, const int8_t *const *rows,
                                        const uint32_t *stream, int32_t first, int8_t *output) {
-    for (int32_t x = 0; x < p->out_w; ++x, output += p->out_c) {
+    int8_t *to = output;
+    for (int32_t x = 0; x < p->out_w; ++x, to += p->out_c) {
         for (int32_t px = 0; px < p->pool_w; ++px) {
-            conv_direct_s8_pixel(p, stream, rows, x * p->pool_stride_w + px, first && px == 0, output);
+            conv_direct_s8_pixel(p, stream, rows, x * p->pool_stride_w + px, first && px == 0, to);
         }
     }
+    conv_packed_s8_clamp(p, output);
 }
 
 /* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */

@@ -7,7 +7,7 @@
 typedef struct {
     PINGPONNX_CONV_GEOMETRY;
     int32_t input_zero_point, output_zero_point, low, high;
-    int32_t quads, unroll; /* of a window's values, or with `unroll` 0 of a row's; else it divides `quads` */
+    int32_t quads, unroll; /* of a window's values, which `unroll` divides; if that is 0 of a row's */
     int32_t apart;         /* 1: rows of windows may be padding, or not in one piece */
 } conv_packed_params_s8;
 
@@ -43,6 +43,14 @@ static inline void conv_packed_s8_window(const conv_packed_params_s8 *p, const i
         } else {
             conv_packed_s8_gather(p, row, left, to);
         }
+    }
+}
+
+/* A row of outputs, where a narrower clamp than int8's follows. */
+static inline void conv_packed_s8_clamp(const conv_packed_params_s8 *p, int8_t *output) {
+    const int32_t narrow = p->low > INT8_MIN || p->high < INT8_MAX;
+    for (int32_t i = 0; narrow && i < p->out_w * p->out_c; ++i) {
+        output[i] = clamp_s8(output[i], p->low, p->high);
     }
 }
 

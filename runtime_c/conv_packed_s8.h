@@ -49,13 +49,13 @@ PACKED_INLINE void conv_packed_s8_finish(const conv_packed_params_s8 *p, const u
             sum[c] = max_s32(sum[c], other[c]);
         }
     }
-    packed_s8_outputs(stream, pairs, count, sum, zero, INT8_MIN, INT8_MAX, outputs);
+    packed_s8_outputs(stream, pairs, count, sum, zero, outputs);
 #pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
         output[c] = (int8_t)(pool ? max_s32(outputs[c], output[c]) : outputs[c]);
     }
     if (pixels == 2 && !pool) {
-        packed_s8_outputs(stream, pairs, count, other, zero, INT8_MIN, INT8_MAX, output + p->out_c);
+        packed_s8_outputs(stream, pairs, count, other, zero, output + p->out_c);
     }
 }
 
@@ -136,12 +136,6 @@ CONV_PACKED_REST(conv_packed_s8_pair_rest, 2, 0)
 CONV_PACKED_REST(conv_packed_s8_pool_rest, 2, 1)
 CONV_PACKED_REST(conv_packed_s8_one_pool, 1, 1)
 
-/* Of a kernel that is not specialised every case stays, so it has fewer. */
-#if defined(PINGPONNX_SHARED_KERNELS)
-#define CONV_PACKED_UNROLL(p) ((p)->quads % 4 == 0 ? 4 : 1)
-#else
-#define CONV_PACKED_UNROLL(p) ((p)->unroll)
-#endif
 #define CONV_PACKED_CASE(unroll)                                                                             \
     case unroll:                                                                                             \
         stream = pool ? conv_packed_s8_pool_##unroll(p, stream, column, output)                              \
@@ -151,7 +145,7 @@ CONV_PACKED_REST(conv_packed_s8_one_pool, 1, 1)
 /* All channels of two pixels. */
 PACKED_INLINE void conv_packed_s8_pair(const conv_packed_params_s8 *p, const uint32_t *stream,
                                        const uint32_t *column, int32_t pool, int8_t *output) {
-    switch (p->out_c < 4 ? 0 : CONV_PACKED_UNROLL(p)) {
+    switch (p->out_c < 4 ? 0 : PACKED_UNROLL(p->quads, p->unroll)) {
         CONV_PACKED_CASE(1)
         CONV_PACKED_CASE(2)
         CONV_PACKED_CASE(3)
@@ -188,8 +182,8 @@ PACKED_INLINE void conv_packed_s8_pixels(const conv_packed_params_s8 *p, const u
     if (pool) {
         conv_packed_s8_one_pool(p, stream, column, output);
     } else {
-        packed_s8_pixel(stream, (const int8_t *)column, p->quads, CONV_PACKED_UNROLL(p), p->out_c,
-                        p->output_zero_point, output);
+        packed_s8_pixel(stream, (const int8_t *)column, p->quads, PACKED_UNROLL(p->quads, p->unroll),
+                        p->out_c, p->output_zero_point, output);
     }
 }
 
@@ -221,11 +215,7 @@ PACKED_KERNEL void conv_packed_s8_part(const conv_packed_params_s8 *p, const int
     if (!pool && p->out_w % 2 != 0) {
         conv_packed_s8_pixels(p, stream, rows, p->out_w - 1, 1, 0, column, to);
     }
-    if (p->low > INT8_MIN || p->high < INT8_MAX) {
-        for (size_t i = 0; i < count; ++i) {
-            output[i] = clamp_s8(output[i], p->low, p->high);
-        }
-    }
+    conv_packed_s8_clamp(p, output);
 }
 
 /* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */

@@ -40,7 +40,10 @@ PACKED_INLINE const uint32_t *gemm_packed_s8_finish(const gemm_packed_params_s8 
     for (int32_t c = 0; c < count; ++c) {
         sum[c] = packed_s8_accumulator(sums, c, 0);
     }
-    packed_s8_outputs(stream, pairs, count, sum, p->output_zero_point, p->low, p->high, output);
+    packed_s8_outputs(stream, pairs, count, sum, p->output_zero_point, output);
+    for (int32_t c = 0; c < count; ++c) {
+        output[c] = saturate_s8(output[c], p->low, p->high);
+    }
     return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }
 

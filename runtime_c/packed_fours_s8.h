@@ -176,7 +176,7 @@ PACKED_INLINE const uint32_t *packed_s8_one_block(const uint32_t *stream, const 
     for (int32_t c = 0; c < count; ++c) {
         sum[c] = packed_s8_accumulator(sums, c, 0);
     }
-    packed_s8_outputs(stream, pairs, count, sum, zero, INT8_MIN, INT8_MAX, output);
+    packed_s8_outputs(stream, pairs, count, sum, zero, output);
     return stream + PACKED_SCALE_WORDS * 2 * pairs;
 }
 
@@ -216,6 +216,13 @@ PACKED_EVERY(PACKED_ONES)
     case unroll:                                                                                             \
         packed_s8_ones_##unroll(stream, values, quads, channels, zero, output);                              \
         break;
+
+/* Of a kernel that is not specialised every case stays, so it has fewer. */
+#if defined(PINGPONNX_SHARED_KERNELS)
+#define PACKED_UNROLL(quads, unroll) ((quads) % 4 == 0 ? 4 : 1)
+#else
+#define PACKED_UNROLL(quads, unroll) (unroll)
+#endif
 
 /* The same, one copy for all layers. */
 PACKED_INLINE void packed_s8_pixel(const uint32_t *stream, const int8_t *values, int32_t quads,

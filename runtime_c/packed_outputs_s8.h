@@ -57,7 +57,7 @@ PACKED_INLINE void packed_s8_scales(const uint32_t *stream, scale_s8 *scales) {
 
 /* Outputs of one pixel from its sums: `count` of a block's channels. */
 PACKED_INLINE void packed_s8_outputs(const uint32_t *stream, int32_t pairs, int32_t count, const int32_t *sum,
-                                     int32_t zero, int32_t low, int32_t high, int8_t *outputs) {
+                                     int32_t zero, int8_t *outputs) {
     scale_s8 scales[4];
     if (pairs == 2) {
         packed_s8_scales(stream, scales);
@@ -65,7 +65,7 @@ PACKED_INLINE void packed_s8_outputs(const uint32_t *stream, int32_t pairs, int3
 #pragma GCC unroll 4
     for (int32_t c = 0; c < count; ++c) {
         const scale_s8 scale = pairs == 2 ? scales[c] : packed_s8_scale_of(stream, 2, c);
-        outputs[c] = saturate_s8(requantize_proven(sum[c], scale, zero), low, high);
+        outputs[c] = (int8_t)ssat8(requantize_proven(sum[c], scale, zero));
     }
 }
 

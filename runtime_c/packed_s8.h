@@ -139,6 +139,7 @@ PACKED_INLINE const uint32_t *packed_s8_block(const uint32_t *weights, const uin
 PACKED_INLINE const uint32_t *packed_s8_quad(const uint32_t *weights, uint32_t values, int32_t pairs,
                                              int32_t *sums) {
     const uint32_t halves[2] = {sxtb16(values), sxtb16_odd(values)};
+#pragma GCC unroll 4
     for (int32_t i = 0; i < 2 * pairs; ++i) {
         int32_t *sum = sums + 4 * (i % pairs);
         const uint32_t both = weights[i];

@@ -116,22 +116,30 @@ def test_plain_c(kind, rounding: Rounding, tmp_path: Path) -> None:  # type: ign
 
 
 @each_rounding
-@pytest.mark.parametrize("kind", [_pixels, _windows, _pooled, _extreme, _scales])
-def test_plain_c_without_scratch(kind, rounding: Rounding, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    layers = fed_extremes(kind()) if kind is _extreme else kind()
+def test_plain_c_without_scratch(rounding: Rounding, tmp_path: Path) -> None:
+    layers = [*_pixels()[::2], *_windows(), *_large(), *_pooled()[1:], *fed_extremes(_extreme()[1:2])]
     check_host(_direct(layers, rounding), DIRECT, tmp_path)
 
 
 @pytest.mark.qemu
 @each_rounding
 def test_instructions_without_scratch(rounding: Rounding, tmp_path: Path) -> None:
-    kinds = (_pixels, _windows, _pooled, _extreme, _scales)
-    check_board(_direct([one for kind in kinds for one in kind()], rounding), DIRECT, tmp_path)
+    layers = [*_pixels(), *_windows(), *_large(), *_pooled(), *_extreme(), *_scales()]
+    check_board([*_direct(layers, rounding), *_every_unrolling(rounding)], DIRECT, tmp_path)
 
 
 def _direct(layers: list[Layer], rounding: Rounding) -> list[Layer]:
     """Those without dilation across."""
     return [one.rounded(rounding) for one in layers if one.op.window.dilation[1] == 1]  # type: ignore[attr-defined]
+
+
+def _large() -> list[Layer]:
+    """Windows that are not put together: of odd values in a row, beyond the edges, with rests of channels."""
+    return [
+        layer(Conv(Window((3, 3), pads=SAME)), (1, 4, 5, 16), (6, 16, 3, 3), Numbers(zeros=(-128, 3))),
+        layer(Conv(Window((3, 5), (1, 2), pads=(2, 3, 1, 4)), low=-9.0), (1, 3, 6, 11), (5, 11, 3, 5)),
+        layer(Conv(Window((2, 3), pads=(0, 1, 1, 1)), pool=_pool(2, 2)), (1, 4, 4, 45), (4, 45, 2, 3)),
+    ]
 
 
 @pytest.mark.qemu

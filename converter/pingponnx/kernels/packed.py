@@ -58,10 +58,11 @@ class Packed:
     unroll: int
 
 
-def pack(linear: Linear, site: Site, run: int | None = None) -> Packed | None:
+def pack(linear: Linear, site: Site, run: int = 0, *, fill: bool = True) -> Packed | None:
     """The layer's constants; None where packed sums would not be exact, or its scales are not simple.
 
-    Without a `run` quads are those of whole windows, and unrolled; else of rows of so many values (0: all).
+    With a `run` rows of so many values each are filled up to quads, and they are not unrolled. Without
+    `fill` no zeros fill up the last round.
     """
     weights = linear.weights.reshape(len(linear.weights), -1).astype(np.int64)
     if linear.weight_zero_point.any() or not _simple(linear, site.rounding):
@@ -75,7 +76,7 @@ def pack(linear: Linear, site: Site, run: int | None = None) -> Packed | None:
     if run:
         rows = weights.reshape(len(weights), -1, run)
         weights = np.pad(rows, ((0, 0), (0, 0), (0, -run % QUAD))).reshape(len(weights), -1)
-    unroll = 1 if run is not None else _unroll(-(-weights.shape[1] // QUAD))
+    unroll = 1 if run else _unroll(-(-weights.shape[1] // QUAD), fill=fill)
     quads = -(-weights.shape[1] // (QUAD * unroll)) * unroll
     halves = _halves(weights, quads * QUAD)
     if halves.min() < -(2**15) or halves.max() >= 2**15:  # -128 beside a negative weight
@@ -93,15 +94,16 @@ def _simple(linear: Linear, rounding: Rounding) -> bool:
     return bool((linear.requantizer.shift < 0).all())
 
 
-def _unroll(quads: int) -> int:
-    """How many quads run in a row: rounds, and zeros that fill up the last one, shall take least."""
+def _unroll(quads: int, *, fill: bool) -> int:
+    """How many quads run in a row: rounds, and zeros that may fill up the last one, shall take least."""
 
     def cost(count: int) -> int:
         rounds = -(-quads // count)
         zeros = rounds * count - quads
         return rounds * (count * _QUAD_CYCLES + _ROUND_CYCLES) + zeros * _QUAD_CYCLES
 
-    return min(range(1, min(quads, _LONGEST) + 1), key=cost)
+    counts = range(1, min(quads, _LONGEST) + 1)
+    return min((n for n in counts if fill or quads % n == 0), key=cost)
 
 
 def _halves(weights: Array, depth: int) -> Array:
@@ -289,16 +291,36 @@ def fully_connected(op: Gemm, site: Site, target: Target) -> Iterator[Call]:
 # -- cycles -----------------------------------------------------------------------------------------
 
 # Of parts of the kernels, fitted to what the model of the Cortex-M4 counts on the layers of five networks.
-_QUAD_CYCLES = 30  # of 4 channels and 2 pixels
-_ROUND_CYCLES = 19  # of the loop around unrolled quads
-_BLOCK_CYCLES = 75  # biases, scaling and storing of 4 channels and 2 pixels
+_QUAD_CYCLES = 31  # of 4 channels and 2 pixels
+_ROUND_CYCLES = 8  # of the loop around unrolled quads
+_BLOCK_CYCLES = 62  # biases, scaling and storing of 4 channels and 2 pixels
+_POOL_BLOCK_CYCLES = 90  # with their maxima
 _REST_CYCLES = 40  # a quad of a single pair of channels
 _PAIR_CYCLES = 36  # of a call
-_ONE_CYCLES = 43  # a quad of 4 channels and a single pixel, in all
 _FILL_CYCLES = 11  # a quad of one pixel's column
 _FILL_ROW_CYCLES = 13  # a row of its window
 _FILL_BYTE_CYCLES = 2  # where it is put together from bytes
 _TFLITE_CYCLES = 4  # more for each value that is scaled
+# of 4 channels and a single pixel
+_ONE_QUAD_CYCLES = 20.5
+_ONE_ROUND_CYCLES = 5.5
+_ONE_BLOCK_CYCLES = 40
+_ONE_POOL_BLOCK_CYCLES = 75
+_COPY_ROW_CYCLES = 25  # a row of its window, copied
+
+
+def ones_cycles(op: Conv, outputs: int, packed: Packed) -> float:
+    """Of one pixel, whose window lies in one piece."""
+    rounds = packed.quads // packed.unroll
+    block = packed.quads * _ONE_QUAD_CYCLES + rounds * _ONE_ROUND_CYCLES
+    block += _ONE_POOL_BLOCK_CYCLES if op.pool else _ONE_BLOCK_CYCLES
+    rest = (outputs % BLOCK + 1) // 2 * packed.quads * _REST_CYCLES / 2
+    return outputs // BLOCK * block + rest + _PAIR_CYCLES
+
+
+def copy_cycles(op: Conv) -> int:
+    """Of one window that is put together."""
+    return op.window.kernel[0] * _COPY_ROW_CYCLES
 
 
 def _cycles(op: Conv, site: Site, packed: Packed) -> int:
@@ -308,14 +330,15 @@ def _cycles(op: Conv, site: Site, packed: Packed) -> int:
     pairs, ones = (n * out_w for n in divmod(pool.kernel[1], 2)) if op.pool else divmod(out_w, 2)
     lines, quads = out_h * pool.kernel[0], packed.quads
     fours, rest = outputs // BLOCK, (outputs % BLOCK + 1) // 2
-    of_pair = fours * (quads * _QUAD_CYCLES + quads // packed.unroll * _ROUND_CYCLES + _BLOCK_CYCLES)
-    of_pair += rest * quads * _REST_CYCLES + _PAIR_CYCLES
-    of_one = fours * quads * _ONE_CYCLES
+    block = quads * _QUAD_CYCLES + quads // packed.unroll * _ROUND_CYCLES
+    block += _POOL_BLOCK_CYCLES if op.pool else _BLOCK_CYCLES
+    of_pair = fours * block + rest * quads * _REST_CYCLES + _PAIR_CYCLES
     of_fill = quads * _FILL_CYCLES + op.window.kernel[0] * _FILL_ROW_CYCLES
     if _run(op, site) % QUAD:
         of_fill += QUAD * quads * _FILL_BYTE_CYCLES
+    of_one = ones_cycles(op, outputs, packed) + copy_cycles(op)
     scaled = _TFLITE_CYCLES * outputs * (2 * pairs + ones) if site.rounding is Rounding.TFLITE else 0
-    return lines * (pairs * (of_pair + 2 * of_fill) + ones * (of_one + of_fill) + scaled)
+    return int(lines * (pairs * (of_pair + 2 * of_fill) + ones * of_one + scaled))
 
 
 # The same of a fully connected layer: its quads are of 4 channels and one row.
