@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 #include "add_fast_s8.h"
-#include "conv_s8.h"
+#include "conv_direct_s8.h"
 #include "depthwise_s8.h"
 #include "gemm_packed_s8.h"
 #include "quantize_s8.h"
@@ -20,7 +20,7 @@
 #define PINGPONNX_NODE_END(node, data, bytes) ((void)0)
 #endif
 
-static const conv_params_s8 n0_params = {
+static const conv_packed_params_s8 n0_params = {
     1, /* batch */
     4, /* in_h */
     4, /* in_w */
@@ -45,7 +45,9 @@ static const conv_params_s8 n0_params = {
     -5, /* output_zero_point */
     -5, /* low */
     127, /* high */
-    1, /* channel_step */
+    5, /* quads */
+    5, /* unroll */
+    1, /* apart */
 };
 
 static const conv_params_s8 n1_params = {
@@ -124,7 +126,7 @@ PINGPONNX_STEP void tiny_images_node_0(uint8_t *base, uint16_t *at) {
         rows_0[k] = r < 0 || r >= 4 ? NULL : (const int8_t *)(base + 0 + r * 8);
     }
     int8_t *const output = (int8_t *)(base + 28 + y * 6);
-    conv_s8_row(&n0_params, rows_0, tiny_images_n0_weights, tiny_images_n0_bias, NULL, tiny_images_n0_multiplier, NULL, output);
+    conv_direct_s8_row(&n0_params, rows_0, tiny_images_n0_weights, output);
     PINGPONNX_NODE_END(0, output, 6);
 }
 

@@ -8,9 +8,7 @@
 extern "C" {
 #endif
 
-extern const int8_t tiny_images_n0_weights[54];
-extern const int32_t tiny_images_n0_bias[3];
-extern const int32_t tiny_images_n0_multiplier[3];
+extern const uint32_t tiny_images_n0_weights[28];
 extern const int8_t tiny_images_n1_weights[27];
 extern const int32_t tiny_images_n1_bias[3];
 extern const int32_t tiny_images_n1_multiplier[1];
