@@ -27,7 +27,7 @@ from pingponnx.onnx_model import (
 )
 from pingponnx.ops import OnnxNode, Operator, Site, registry
 from pingponnx.ops.copy import Copy
-from pingponnx.ops.quantize import DequantizeLinear, read_quantization
+from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear, folds, read_quantization
 from pingponnx.ops.transpose import Transpose
 from pingponnx.qdq import qdq_form
 
@@ -192,7 +192,7 @@ class _Builder:
     def _convert(
         self, cls: type[Operator], node: OnnxNode, names: tuple[str, ...], outputs: tuple[str, ...]
     ) -> None:
-        if cls is DequantizeLinear:
+        if cls is DequantizeLinear and self._foldable(node, names[0]):
             return self._dequantize(node, names)
         op, kept = cls.from_onnx(node)
         inputs = tuple(names[k] if isinstance(k, int) else self._replacement(k) for k in kept)
@@ -284,6 +284,19 @@ class _Builder:
         self.nodes.append(Node(name, op, inputs, outputs))
         return outputs
 
+    def _foldable(self, node: OnnxNode, name: str) -> bool:
+        """True for constants (weights), and for codes that were quantized or come from the caller as such."""
+        x = node.inputs[0]
+        assert x is not None
+        if x.constant:
+            fixed = all(t is None or t.constant for t in node.inputs[1:])
+            whole = x.dtype in (DType.S8, DType.U8, DType.S32)
+            return fixed and whole and not node.attributes.get("block_size")
+        makers = {output: n for n in self.nodes for output in n.outputs}
+        while name in makers and makers[name].op.moves_data:
+            name = makers[name].inputs[0]
+        return folds(node) and (name not in makers or isinstance(makers[name].op, QuantizeLinear))
+
     def _dequantize(self, node: OnnxNode, names: tuple[str, ...]) -> None:
         """Constants become quantized constants; an activation gets the quantization it is read with."""
         x = node.inputs[0]
@@ -293,10 +306,6 @@ class _Builder:
         if x.constant:
             self.tensors[output] = replace(x, name=output, quantization=quantization)
             return
-        if not quantization.per_tensor:
-            node.unsupported("activations quantized per channel", "quantize activations per tensor")
-        if x.dtype not in (DType.S8, DType.U8):
-            node.unsupported(f"activations of type {x.dtype.value}", "quantize them to int8 or uint8")
         if x.quantization not in (None, quantization):
             node.unsupported("an int8 tensor is read with two different scales")
         self.tensors[x.name] = replace(x, quantization=quantization)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from host import Run, run_c
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from pingponnx.calls import Call
 from pingponnx.fixed_point import Rounding
@@ -148,11 +148,10 @@ def _model(
     if quantized:
         constants += _scales("y", quantized[-1])
         nodes.append(_scaled("QuantizeLinear", "y", "y", "y_code"))
-    element = TensorProto.INT8 if quantized else TensorProto.FLOAT
-    y = helper.make_tensor_value_info("y_code" if quantized else "y", element, None)
+    y = helper.make_empty_tensor_value_info("y_code" if quantized else "y")
     graph = helper.make_graph(nodes, "test", values, [y], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    return model, feeds
+    return onnx.shape_inference.infer_shapes(model), feeds
 
 
 def _scales(name: str, q: Quantization) -> list[onnx.TensorProto]:

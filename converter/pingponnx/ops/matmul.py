@@ -41,9 +41,9 @@ class MatMul(Operator):
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         a, b = inputs[0], inputs[1]
         assert a is not None and b is not None
-        if _matrix(a)[-1] != _columns(b)[-2]:
+        if matrix_of(a)[-1] != columns_of(b)[-2]:
             raise ModelError(f"matrices of shape {a.shape} and {b.shape} cannot be multiplied")
-        return ((*_batch(a, b), *a.shape[-2:-1], *(b.shape[-1:] if len(b.shape) > 1 else ())),)
+        return ((*batch_of(a, b), *a.shape[-2:-1], *(b.shape[-1:] if len(b.shape) > 1 else ())),)
 
     def integer(self, site: Site) -> str:
         operands = [x.quantization for x in site.inputs if x is not None]
@@ -96,13 +96,13 @@ class MatMul(Operator):
         suffix = kernel_suffix(self, site)
         a, b = site.inputs[0], site.inputs[1]
         assert a is not None and b is not None
-        (m, k), n = _matrix(a)[-2:], _columns(b)[-1]
-        batch = _batch(a, b)
+        (m, k), n = matrix_of(a)[-2:], columns_of(b)[-1]
+        batch = batch_of(a, b)
         batch = (1,) * (_RANK - 2 - len(batch)) + batch
         fields: dict[str, Any] = {
             "batch": batch,
-            "a_step": _steps(_matrix(a), batch),
-            "b_step": _steps(_columns(b), batch),
+            "a_step": steps_of(matrix_of(a), batch),
+            "b_step": steps_of(columns_of(b), batch),
             "m": m,
             "k": k,
             "n": n,
@@ -116,21 +116,21 @@ class MatMul(Operator):
         return fallback(self.kernels(site)[0], reason if site.quantized else "not an int8 node")
 
 
-def _matrix(a: Tensor) -> Shape:
+def matrix_of(a: Tensor) -> Shape:
     """The shape of the left operand: a vector is a row."""
     return a.shape if len(a.shape) > 1 else (1, *a.shape)
 
 
-def _columns(b: Tensor) -> Shape:
+def columns_of(b: Tensor) -> Shape:
     """The shape of the right operand: a vector is a column."""
     return b.shape if len(b.shape) > 1 else (*b.shape, 1)
 
 
-def _batch(a: Tensor, b: Tensor) -> Shape:
-    return tuple(np.broadcast_shapes(_matrix(a)[:-2], _columns(b)[:-2]))
+def batch_of(a: Tensor, b: Tensor) -> Shape:
+    return tuple(np.broadcast_shapes(matrix_of(a)[:-2], columns_of(b)[:-2]))
 
 
-def _steps(shape: Shape, batch: Shape) -> tuple[int, int]:
+def steps_of(shape: Shape, batch: Shape) -> tuple[int, int]:
     """Values that the operand moves on when each of the two batch indices grows; 0: it is broadcast."""
     full = (1,) * (_RANK - len(shape)) + shape
     matrix = full[2] * full[3]

@@ -11,6 +11,7 @@ from pingponnx.fixed_point import dequantize_array, quantize_array
 from pingponnx.ir import Array, DType, Quantization, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 from pingponnx.ops.lookup import lookup_call
+from pingponnx.ops.quantize_linear import DequantizeValues, QuantizeValues
 
 _INTEGERS = {DType.S8, DType.U8}
 
@@ -36,24 +37,35 @@ def read_quantization(node: OnnxNode, axis_default: int = 1) -> tuple[Quantizati
     return Quantization(scale, np.ascontiguousarray(np.broadcast_to(zero, scale.shape)), axis), dtype
 
 
+def folds(node: OnnxNode) -> bool:
+    """True for a Q or DQ of activations that folding understands: constant scale, 8 bits, per tensor."""
+    given = [node.inputs[i] for i in (1, 2) if i < len(node.inputs) and node.inputs[i] is not None]
+    if any(t is None or not t.constant for t in given) or node.attributes.get("block_size", 0):
+        return False
+    if node.attributes.get("output_dtype", 0) and len(given) < 2:
+        return False
+    x, scale = node.inputs[0], given[0]
+    assert x is not None and scale is not None
+    codes = x if node.op_type == "DequantizeLinear" else given[-1] if len(given) > 1 else None
+    return scale.size == 1 and (codes is None or codes.dtype in _INTEGERS)
+
+
 @operator("QuantizeLinear")
 @dataclass(frozen=True, slots=True)
 class QuantizeLinear(Operator):
-    """float32 -> int8, per tensor: round half to even, saturate."""
+    """float32 -> 8 or 16 bits: round half to even, saturate; 8 bits per tensor fold."""
 
     to: Quantization
     integer_type: DType
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        if not folds(node):
+            return QuantizeValues.from_onnx(node)
         quantization, dtype = read_quantization(node)
         x = node.inputs[0]
         if x is not None and x.dtype is not DType.F32:
             node.unsupported(f"quantization of {x.dtype.value}", "only float32 is quantized")
-        if dtype not in _INTEGERS:
-            node.unsupported(f"activations of type {dtype.value}", "quantize them to int8 or uint8")
-        if not quantization.per_tensor:
-            node.unsupported("activations quantized per channel", "quantize activations per tensor")
         return cls(quantization, dtype), keep(1)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
@@ -81,11 +93,11 @@ class QuantizeLinear(Operator):
 @operator("DequantizeLinear")
 @dataclass(frozen=True, slots=True)
 class DequantizeLinear(Operator):
-    """int8 -> float32, per tensor; constants are dequantized at conversion."""
+    """8, 16 or 32 bits -> float32; 8 bits per tensor fold, constants are dequantized at conversion."""
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
-        return cls(), keep(1)
+        return DequantizeValues.from_onnx(node)  # load makes those that fold
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         assert inputs[0] is not None

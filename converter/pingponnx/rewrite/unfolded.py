@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pingponnx.ir import DType, Graph, Node
 from pingponnx.ops import Site, site_of
 from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear
+from pingponnx.ops.quantize_linear import DequantizeValues, QuantizeValues
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ def conversions(graph: Graph) -> tuple[Conversion, ...]:
         elif isinstance(node.op, QuantizeLinear):
             real, integer = node.inputs[0], node.outputs[0]
             beside, reason = _before(graph, real, producers, readers)
+        elif isinstance(node.op, DequantizeValues | QuantizeValues):
+            down = isinstance(node.op, DequantizeValues)
+            real, integer = (node.outputs[0], node.inputs[0]) if down else (node.inputs[0], node.outputs[0])
+            beside, reason = None, _why_general(graph, node, integer)
         else:
             continue
         more = graph.tensors[real].bytes - graph.tensors[integer].bytes
@@ -51,6 +56,16 @@ def conversions(graph: Graph) -> tuple[Conversion, ...]:
             )
         )
     return tuple(found)
+
+
+def _why_general(graph: Graph, node: Node, integer: str) -> str:
+    """Why a conversion is of a kind that never folds."""
+    scale, dtype = graph.tensors[node.inputs[1]], graph.tensors[integer].dtype
+    if not scale.constant:
+        return "its scale is known at run time only"
+    if dtype not in (DType.S8, DType.U8):
+        return f"{dtype.value}: there are integer kernels for 8 bits only"
+    return "activations have many scales" if scale.size > 1 else "its codes are computed as integers"
 
 
 def _after(

@@ -1,18 +1,21 @@
 """uint8 becomes int8: q - 128 with zero point - 128 stands for the same real numbers."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from pingponnx.errors import Unsupported, UnsupportedError
 from pingponnx.ir import DType, Graph, Node, Quantization, Tensor
 from pingponnx.ops import Operator
 from pingponnx.ops.flip_sign import FlipSign
-from pingponnx.ops.quantize import QuantizeLinear
+from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear
 
 
 def make_signed(graph: Graph) -> Graph:
     """Every quantized uint8 tensor as int8; model inputs and outputs keep uint8 and are flipped in place."""
     tensors = {name: _signed(t) for name, t in graph.tensors.items()}
+    _refuse_readers_of_codes(graph, tensors)
     nodes = [replace(node, op=_signed_op(node)) for node in graph.nodes]
     result = replace(graph, nodes=tuple(nodes), tensors=tensors)
     for name in graph.inputs:
@@ -22,6 +25,19 @@ def make_signed(graph: Graph) -> Graph:
         if graph.tensors[name] is not tensors[name] and name not in graph.inputs:
             result = _flip_output(result, graph.tensors[name])
     return result
+
+
+def _refuse_readers_of_codes(graph: Graph, signed: Mapping[str, Tensor]) -> None:
+    """Raise UnsupportedError where an operator computes with the codes that others dequantize."""
+    problems = []
+    for node in graph.nodes:
+        aware = node.op.moves_data or node.op.alias or isinstance(node.op, DequantizeLinear)
+        codes = [n for n in node.inputs if n and not aware and not signed[n].constant]
+        if found := [n for n in codes if signed[n] is not graph.tensors[n]]:
+            reason = f"it reads the uint8 codes {found[0]!r}, which are dequantized elsewhere"
+            problems.append(Unsupported(node.name, type(node.op).__name__, reason))
+    if problems:
+        raise UnsupportedError(problems)
 
 
 def _shifted(q: Quantization) -> Quantization:
