@@ -9,9 +9,7 @@
 static inline void lstm_f32_step(const recurrent_params_f32 *p, const recurrent_lane_f32 *l, const float *x,
                                  const float *peephole, float *work) {
     const int32_t n = p->units, f = 3 * l->direction;
-    for (int32_t i = 0; i < 4 * n; ++i) {
-        work[i] = recurrent_f32_given(p, l, i, x) + recurrent_f32_kept(p, l, i, l->h);
-    }
+    recurrent_f32_sums(p, l, 0, 4 * n, x, l->h, work);
     for (int32_t i = 0; i < n; ++i) {
         const float before = l->c[i];
         const float in_peep = peephole != NULL ? peephole[i] * before : 0.0f;

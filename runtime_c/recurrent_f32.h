@@ -68,22 +68,36 @@ static inline recurrent_matrix_f32 recurrent_f32_row(recurrent_matrix_f32 m, ptr
     return moved;
 }
 
-/* Product of a matrix row and `count` values. */
-static inline float recurrent_f32_dot(recurrent_matrix_f32 m, ptrdiff_t row, const float *values,
-                                      int32_t count) {
-    float sum = 0.0f;
-    if (m.codes == NULL) {
-        const float *weights = m.real + row * count;
-        for (int32_t i = 0; i < count; ++i) {
-            sum += weights[i] * values[i];
-        }
-        return sum;
-    }
-    const int8_t *codes = m.codes + row * count;
+#define RECURRENT_ROWS 4 /* that share every value they are multiplied by */
+
+/* Adds to `sums` the products of up to RECURRENT_ROWS rows from `row` on with `count` values. */
+static inline void recurrent_f32_rows(recurrent_matrix_f32 m, ptrdiff_t row, int32_t rows,
+                                      const float *values, int32_t count, float *sums) {
+    float total[RECURRENT_ROWS] = {0.0f};
     for (int32_t i = 0; i < count; ++i) {
-        sum += (float)codes[i] * values[i];
+        for (int32_t k = 0; k < rows; ++k) {
+            const ptrdiff_t at = (row + k) * count + i;
+            total[k] += (m.codes != NULL ? (float)m.codes[at] : m.real[at]) * values[i];
+        }
     }
-    return sum * m.scale[row];
+    for (int32_t k = 0; k < rows; ++k) {
+        sums[k] += m.codes != NULL ? total[k] * m.scale[row + k] : total[k];
+    }
+}
+
+/* Adds matrix times values plus bias to `sums`, for `rows` rows from `row` on. */
+static inline void recurrent_f32_add(recurrent_matrix_f32 m, ptrdiff_t row, int32_t rows, const float *bias,
+                                     const float *values, int32_t count, float *sums) {
+    const int32_t whole = rows - rows % RECURRENT_ROWS;
+    for (int32_t k = 0; k < whole; k += RECURRENT_ROWS) {
+        recurrent_f32_rows(m, row + k, RECURRENT_ROWS, values, count, sums + k);
+    }
+    for (int32_t k = whole; k < rows; ++k) {
+        recurrent_f32_rows(m, row + k, 1, values, count, sums + k);
+    }
+    for (int32_t k = 0; bias != NULL && k < rows; ++k) {
+        sums[k] += bias[row + k];
+    }
 }
 
 /* Activation number `index` of the node. */
@@ -154,16 +168,13 @@ static inline const float *recurrent_f32_input(const recurrent_params_f32 *p, co
     return l->x + (ptrdiff_t)(l->backward ? l->steps - 1 - t : t) * p->x_step;
 }
 
-/* W x + bias of row `row`. */
-static inline float recurrent_f32_given(const recurrent_params_f32 *p, const recurrent_lane_f32 *l,
-                                        ptrdiff_t row, const float *x) {
-    return recurrent_f32_dot(l->w, row, x, p->inputs) + (l->w_bias != NULL ? l->w_bias[row] : 0.0f);
-}
-
-/* R h + bias of row `row`. */
-static inline float recurrent_f32_kept(const recurrent_params_f32 *p, const recurrent_lane_f32 *l,
-                                       ptrdiff_t row, const float *h) {
-    return recurrent_f32_dot(l->r, row, h, p->units) + (l->r_bias != NULL ? l->r_bias[row] : 0.0f);
+/* W x + bias and R h + bias, summed up, for `rows` rows from `row` on. */
+static inline void recurrent_f32_sums(const recurrent_params_f32 *p, const recurrent_lane_f32 *l,
+                                      ptrdiff_t row, int32_t rows, const float *x, const float *h,
+                                      float *sums) {
+    memset(sums, 0, (size_t)rows * sizeof(float));
+    recurrent_f32_add(l->w, row, rows, l->w_bias, x, p->inputs, sums);
+    recurrent_f32_add(l->r, row, rows, l->r_bias, h, p->units, sums);
 }
 
 /* Stores the state after step number `t`; after the last step, zeros for what lies beyond the lane's length.

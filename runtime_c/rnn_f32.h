@@ -1,4 +1,4 @@
-/* float32 recurrent network of one gate. `work` holds 3 * units values (new state, state). */
+/* float32 recurrent network of one gate. `scratch` holds 2 * units values (new state, state). */
 #ifndef PINGPONNX_RNN_F32_H
 #define PINGPONNX_RNN_F32_H
 
@@ -14,11 +14,9 @@ KERNEL void rnn_f32(const recurrent_params_f32 *p, const float *x, const float *
     for (int32_t lane = 0; lane < p->directions * p->batch; ++lane) {
         const recurrent_lane_f32 l = recurrent_f32_lane(p, &o, 1, lane, work + p->units);
         for (int32_t t = 0; t < l.steps; ++t) {
-            const float *values = recurrent_f32_input(p, &l, t);
+            recurrent_f32_sums(p, &l, 0, p->units, recurrent_f32_input(p, &l, t), l.h, work);
             for (int32_t i = 0; i < p->units; ++i) {
-                work[i] = recurrent_f32_activate(p, l.direction,
-                                                 recurrent_f32_given(p, &l, i, values) +
-                                                     recurrent_f32_kept(p, &l, i, l.h));
+                work[i] = recurrent_f32_activate(p, l.direction, work[i]);
             }
             memcpy(l.h, work, (size_t)p->units * sizeof(float));
             recurrent_f32_store(p, &l, t);

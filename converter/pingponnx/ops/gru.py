@@ -15,6 +15,7 @@ class GRU(Recurrent):
     """h = (1 - z) h' + z h, gates z (update), r (reset) and h' (candidate), over all steps of a sequence."""
 
     gates = 3
+    work = 5
     defaults = ("sigmoid", "tanh")
     option_name = "linear_before_reset"
 

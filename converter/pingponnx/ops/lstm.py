@@ -15,6 +15,7 @@ class LSTM(Recurrent):
     """c = f c + i c', h = o tanh(c), gates i, o, f and c', with peepholes, over all steps of a sequence."""
 
     gates = 4
+    work = 6
     states = 2
     defaults = ("sigmoid", "tanh", "tanh")
     option_name = "input_forget"

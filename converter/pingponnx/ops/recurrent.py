@@ -97,6 +97,7 @@ class Recurrent(Operator):
     wanted: tuple[int, ...] = (0,)  # ONNX's outputs that the node names
 
     gates: ClassVar[int]
+    work: ClassVar[int]  # scratch values per unit
     states: ClassVar[int] = 1
     defaults: ClassVar[tuple[str, ...]]
     option_name: ClassVar[str] = ""
@@ -210,7 +211,7 @@ class Recurrent(Operator):
         arguments.append(Scratch())
         arguments += [outputs.get(k, null) for k in range(1 + self.states)]
         macs = self.macs(site)
-        work = (self.gates + 2) * self.units * site.x.dtype.bytes
+        work = self.work * self.units * site.x.dtype.bytes
         return [Call(name, f"{name}.h", tuple(arguments), scratch=work, macs=macs, cycles=10 * macs)]
 
     def _params(self, site: Site) -> Struct:

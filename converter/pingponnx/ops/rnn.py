@@ -13,6 +13,7 @@ class RNN(Recurrent):
     """h = f(W x + R h + b), over all steps of a sequence."""
 
     gates = 1
+    work = 2
     defaults = ("tanh",)
 
     def step(self, lane: Lane, x: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
