@@ -12,6 +12,7 @@ from pingponnx.fixed_point import Rounding
 from pingponnx.ir import DType
 from pingponnx.measure import find_samples
 from pingponnx.ops.transpose import Transpose
+from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Options, normal_form
 from pingponnx.rewrite import fuse
 from pingponnx.samples import Sample, random_samples, read_samples
@@ -94,3 +95,16 @@ def test_both_variants_give_the_same_bytes(name: str, rounding: Rounding, shared
     for ours, theirs in zip(*outputs, strict=True):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_keyword_spotting_is_as_accurate_as_onnxruntime(shared_models: Path) -> None:
+    """MLPerf Tiny's accuracy test: 1,000 real inputs, 90.2 %."""
+    path = shared_models / "mlperf_kws_int8.onnx"
+    with np.load(shared_models / "kws01_1000.npz") as data:
+        inputs, labels = data["x"], data["y"]
+    samples = [Sample((x[None],)) for x in inputs]
+    found = np.array([y[0].argmax() for y in execute(converted(path), samples)])
+    oracle = Oracle(path)
+    golden = np.array([oracle.outputs(sample)[0].argmax() for sample in samples])
+    assert float((found == golden).mean()) >= 0.99
+    assert round(float((found == labels).mean()), 3) >= 0.902

@@ -25,6 +25,7 @@ from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.cmsis import convolution_reason, takes_general
+from pingponnx.ops.computed_conv import ComputedConv
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
 from pingponnx.ops.window import Window, geometry, hw, lying, read_window, row_distance, row_window, with_hw
 
@@ -48,15 +49,13 @@ class Conv(Operator):
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         weights = node.inputs[1]
         assert weights is not None
-        if not weights.constant:
-            node.unsupported("weights must be constant", "export the model with its weights inside")
         bias = node.inputs[2] if len(node.inputs) > 2 else None
-        if bias is not None and not bias.constant:
-            node.unsupported("bias must be constant")
         group = int(node.attributes.get("group", 1))
         channels, per_group = node.shape()[1], weights.shape[1]
         if channels != per_group * group or weights.shape[0] % group:
             node.unsupported(f"{channels} input channels, weights {weights.shape} and group {group} disagree")
+        if not weights.constant or (bias is not None and not bias.constant):
+            return ComputedConv.from_onnx(node)
         return cls(read_window(node, weights.shape[2:]), group), keep(len(node.inputs))
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
