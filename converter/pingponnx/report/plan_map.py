@@ -269,7 +269,7 @@ _LOOK = {
     ".middle": "text-anchor: middle;",
     ".end": "text-anchor: end;",
     ".block": "fill-opacity: .42; stroke-width: 1;",
-    ".blocks g:hover .block": "fill-opacity: .8; stroke-width: 2;",
+    ".blocks g:hover .block": "fill-opacity: .65; stroke-width: 2;",
     ".reserved": "fill-opacity: .13;",
     ".row": "fill: none; stroke-opacity: .55; stroke-dasharray: 3 2;",
     ".axis path": "fill: none; stroke-opacity: .14;",
