@@ -207,7 +207,7 @@ def test_junit(hostile: dict[str, Any], tmp_path: Path) -> None:
 
 def test_sarif(hostile: dict[str, Any]) -> None:
     verdict = check(hostile, BASELINE)
-    text = sarif(verdict, "reports/base line.json").decode()
+    text = sarif(verdict, "reports/base%20line.json").decode()
     log = Sarif.model_validate_json(text)
     (run,) = log.runs
     rules = [rule.id for rule in run.tool.driver.rules or []]
@@ -237,15 +237,17 @@ def test_check_command(tmp_path: Path) -> None:
     base, bad = ROOT / "reports" / "baseline.json", tmp_path / "bad.json"
     bad.write_text(json.dumps(_changed(ram=2 * _row(BASELINE)["ram"]["total"])), encoding="utf-8")
     files = {name: tmp_path / name for name in ("markdown", "junit", "sarif")}
-    done = command_line(
-        "check", bad, "--baseline", base, *(a for n, p in files.items() for a in (f"--{n}", p))
-    )
+    written = [a for name, path in files.items() for a in (f"--{name}", path)]
+    done = command_line("check", bad, "--baseline", base, *written, cwd=ROOT)
     assert done.returncode == 1 and "(+100.00 %)" in done.stdout
     assert done.stdout.splitlines()[0].startswith("WORSE: lenet5_int8, optimised, cortex-m4: ram ")
     assert all(path.stat().st_size > 100 for path in files.values())
     assert command_line("check", bad, "--baseline", base, "--limit", "ram=100%").returncode == 0
     done = command_line("check", bad, "--baseline", base, "--json")
     assert json.loads(done.stdout)["findings"][0]["status"] == "worse" and done.returncode == 1
+    document = json.loads(files["sarif"].read_text(encoding="utf-8"))
+    place = document["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "reports/baseline.json"  # relative to where it ran
     for arguments in ([bad], [bad, "--baseline", tmp_path / "none.json"]):
         done = command_line("check", *arguments)
         assert done.returncode == 2 and "hint:" in done.stderr and not done.stdout

@@ -3,12 +3,13 @@
 Budgets are tried from loose to tight, and decide.py makes of each what `convert` would make of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pingponnx.decide import Budget, Task, decide
 from pingponnx.errors import BudgetError
 from pingponnx.ir import Graph
+from pingponnx.pareto import not_dominated
 from pingponnx.pipeline import Options, task_of, wish_of
 from pingponnx.select import Goal
 
@@ -45,21 +46,15 @@ def front(normal: Graph, options: Options, tried: Callable[[], None] = lambda: N
     keeps them. `tried` is called after every choice that was tried.
     """
     sweep = _Sweep(task_of(normal, options), options, tried)
-    return not_dominated(sweep.points())
+    return tuple(sorted(not_dominated(sweep.points(), _costs), key=_fastest))
 
 
-def not_dominated(points: Iterable[Point]) -> tuple[Point, ...]:
-    """One of each kind, by cycles; of equals the first."""
-    first: dict[tuple[int, int, int], Point] = {}
-    for point in points:
-        first.setdefault(point.costs, point)
-    kept = [p for p in first.values() if not any(_dominates(q, p) for q in first.values())]
-    return tuple(sorted(kept, key=lambda p: (p.cycles, p.arena, p.constants)))
+def _costs(point: Point) -> tuple[int, int, int]:
+    return point.costs
 
 
-def _dominates(better: Point, worse: Point) -> bool:
-    pairs = list(zip(better.costs, worse.costs, strict=True))
-    return better is not worse and all(a <= b for a, b in pairs)
+def _fastest(point: Point) -> tuple[int, int, int]:
+    return point.cycles, point.arena, point.constants
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from pingponnx import __version__
 from pingponnx.check.rows import KEY, METRICS
@@ -99,7 +98,7 @@ def _printable(text: str) -> str:
 
 
 def sarif(verdict: Verdict, artifact: str) -> bytes:
-    """SARIF 2.1.0: problems as results at `artifact`, a path relative to the repository."""
+    """SARIF 2.1.0: problems as results at `artifact`, the URI of a file, relative in a repository."""
     problems = verdict.of(*_RULES)
     rules = [
         {"id": name, "shortDescription": {"text": text}, "defaultConfiguration": {"level": _LEVELS[status]}}
@@ -134,7 +133,7 @@ def _result(finding: Finding, artifact: str) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(artifact)},
+                    "artifactLocation": {"uri": artifact},
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": logical,

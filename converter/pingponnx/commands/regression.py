@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -51,7 +52,7 @@ def check(
     if junit:
         write_file(junit, formats.junit(verdict, checking.rows_of(content)))
     if sarif:
-        write_file(sarif, formats.sarif(verdict, _from_here(baseline or run)))
+        write_file(sarif, formats.sarif(verdict, _uri(baseline or run)))
     if as_json:
         print_json(verdict.result())
     else:
@@ -99,7 +100,7 @@ def _committed(path: Path) -> Any:
     return read_json(path)
 
 
-def _from_here(path: Path) -> str:
+def _uri(path: Path) -> str:
     """Relative to the current folder where it is below it: what code scanning takes for the repository."""
     path, here = path.resolve(), Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+    return quote(path.relative_to(here).as_posix()) if path.is_relative_to(here) else path.as_uri()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pingponnx.explore.choices import Choice
+from pingponnx.pareto import not_dominated
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +55,11 @@ class Outcome:
 
 
 def front(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """The Pareto set of each target: none is beaten in one cost without being better in another.
-
-    Of outcomes with equal costs the first stays.
-    """
-    kept: dict[tuple[str, tuple[float, ...]], Outcome] = {}
+    """The Pareto set of each target, for cycles of different cores say nothing of one another."""
+    by_target: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        kept.setdefault((outcome.choice.target, outcome.costs), outcome)
-    found = list(kept.values())
-    return [o for o in found if not any(_dominates(other, o) for other in found)]
-
-
-def _dominates(better: Outcome, worse: Outcome) -> bool:
-    if better is worse or better.choice.target != worse.choice.target:
-        return False
-    return all(a <= b for a, b in zip(better.costs, worse.costs, strict=True))
+        by_target.setdefault(outcome.choice.target, []).append(outcome)
+    return [best for group in by_target.values() for best in not_dominated(group, lambda o: o.costs)]
 
 
 def peak_lines(outcome: Outcome, most: int = 4) -> Sequence[str]:

@@ -13,7 +13,8 @@ _KIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A microcontroller: `core` is a target, sizes are bytes, `source` the document that says so."""
+    """A microcontroller: `core` is a target, sizes are bytes, `source` the document that says so.
+    `compared`: a second source says the same."""
 
     name: str
     maker: str
@@ -21,6 +22,7 @@ class Part:
     flash: int
     ram: int
     source: str
+    compared: bool
 
     def best(self, outcomes: Iterable[Outcome]) -> Outcome | None:
         """The fastest outcome for its core that it can hold."""
@@ -34,6 +36,7 @@ def load_parts() -> tuple[Part, ...]:
     text = Path(__file__).with_name("parts.toml").read_text(encoding="utf-8")
     rows = tomllib.loads(text)["parts"]
     parts = [
-        Part(n, maker, core, flash * _KIB, ram * _KIB, source) for n, maker, core, flash, ram, source in rows
+        Part(name, maker, core, flash * _KIB, ram * _KIB, source, compared)
+        for name, maker, core, flash, ram, source, compared in rows
     ]
     return tuple(sorted(parts, key=lambda p: (p.ram, p.flash, p.name)))

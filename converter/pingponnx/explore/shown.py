@@ -14,7 +14,15 @@ def result(name: str, outcomes: Sequence[Outcome], ram: int | None, flash: int |
     rows = [o.row() | {"front": id(o) in best, "fits": not o.failed and o.fits(ram, flash)} for o in outcomes]
     fitting = [(part, part.best(measured)) for part in asked(measured)]
     parts = [
-        {"part": p.name, "maker": p.maker, "core": p.core, "ram": p.ram, "flash": p.flash, "source": p.source}
+        {
+            "part": p.name,
+            "maker": p.maker,
+            "core": p.core,
+            "ram": p.ram,
+            "flash": p.flash,
+            "source": p.source,
+            "compared": p.compared,
+        }
         | {"choice": o.choice.settings if o else None}
         for p, o in fitting
     ]

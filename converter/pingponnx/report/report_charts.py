@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pingponnx.pareto import dominates
 from pingponnx.report.charts import Chart, Field, bars, label, points, quantity
 from pingponnx.report.tables import setting
 
@@ -122,7 +123,7 @@ def _pareto(rows: Rows) -> Mapping[str, Any]:
             "cycles": row["cycles"],
             "ram": row["ram"]["total"],
             "flash": row["flash"]["total"],
-            "front": not any(_better(other, row) for other in rows),
+            "front": not any(dominates(_costs(other), _costs(row)) for other in rows),
         }
         for row in sorted(rows, key=lambda row: (row["cycles"], row["ram"]["total"]))
     ]
@@ -131,7 +132,5 @@ def _pareto(rows: Rows) -> Mapping[str, Any]:
     return points(dots, cycles, ram, _VARIANT, goal, (_VARIANT, way, cycles, ram, quantity("flash", "flash")))
 
 
-def _better(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether `other` is nowhere worse and somewhere better."""
-    costs = [(r["cycles"], r["ram"]["total"]) for r in (other, row)]
-    return costs[0] != costs[1] and all(a <= b for a, b in zip(*costs, strict=True))
+def _costs(row: Mapping[str, Any]) -> tuple[int, int]:
+    return row["cycles"], row["ram"]["total"]
