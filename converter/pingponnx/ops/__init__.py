@@ -127,6 +127,9 @@ class Operator(ABC):
     alias: ClassVar[bool] = False  # the output is the input's bytes under another shape
     code_inputs: ClassVar[tuple[int, ...]] = ()  # constants that float32 kernels read as int8 codes
     moves_data: ClassVar[bool] = False  # only moves or picks values, so it commutes with quantization
+    each_value: ClassVar[bool] = (
+        False  # output value i depends on nothing but the (broadcast) inputs' value i
+    )
     each_output: ClassVar[bool] = False  # every output of the ONNX node becomes a node of its own
 
     @classmethod

@@ -25,6 +25,8 @@ class Binary(Operator):
     low: float = -inf
     high: float = inf
 
+    each_value = True
+
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         if all(x is not None and x.dtype.value != "float32" and not x.quantized for x in node.inputs):

@@ -21,6 +21,8 @@ class Unary(Operator):
 
     __slots__ = ()
 
+    each_value = True
+
     @abstractmethod
     def function(self, values: Array) -> Array:
         """The real function on float32 values."""

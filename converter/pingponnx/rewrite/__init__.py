@@ -13,6 +13,7 @@ from pingponnx.rewrite.layout import choose_layout, sink_transposes
 from pingponnx.rewrite.pad import fuse_pad
 from pingponnx.rewrite.pool import fuse_pool
 from pingponnx.rewrite.quantize import fold_quantization
+from pingponnx.rewrite.tables import make_tables
 from pingponnx.rewrite.unsigned import make_signed
 
 Pass = Callable[[Graph], Graph]
@@ -33,6 +34,7 @@ def passes(*, float_io: bool = False, nchw_io: bool = False) -> tuple[Pass, ...]
         sink_transposes,
         absorb_flatten,
         fold_quantization,
+        make_tables,
         lambda graph: absorb_boundary(graph, float_io=float_io, nchw_io=nchw_io),
     )
 
