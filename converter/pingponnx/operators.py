@@ -1,7 +1,5 @@
 """The table of supported operators, made from the operators themselves."""
 
-import inspect
-
 from pingponnx.ops import Operator, registry
 
 
@@ -12,7 +10,7 @@ def describe() -> list[dict[str, str]]:
             "operator": op_type,
             "float32": "yes",
             "int8": _integer(cls),
-            "meaning": (inspect.getdoc(cls) or "").splitlines()[0],
+            "meaning": cls.describe(op_type),
         }
         for op_type, cls in registry().items()
     ]

@@ -5,6 +5,7 @@ Adding one means adding a module here, a kernel header and a test; nothing else 
 """
 
 import importlib
+import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -131,6 +132,11 @@ class Operator(ABC):
         False  # output value i depends on nothing but the (broadcast) inputs' value i
     )
     each_output: ClassVar[bool] = False  # every output of the ONNX node becomes a node of its own
+
+    @classmethod
+    def describe(cls, op_type: str) -> str:
+        """The row of an ONNX op type in docs/operators.md."""
+        return (inspect.getdoc(cls) or "").splitlines()[0]
 
     @classmethod
     @abstractmethod

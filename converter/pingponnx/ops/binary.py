@@ -30,7 +30,9 @@ class Binary(Operator):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         if all(x is not None and x.dtype.value != "float32" and not x.quantized for x in node.inputs):
-            node.unsupported("integer arithmetic on activations")
+            from pingponnx.ops.elementwise import Elementwise  # plain integers, which are not codes
+
+            return Elementwise.from_onnx(node)
         shape = np.broadcast_shapes(node.shape(0), node.shape(1))
         if len(_collapse(shape, node.shape(0), node.shape(1))[0]) > _RANK:
             node.unsupported(f"broadcasting over more than {_RANK} axes")
