@@ -46,7 +46,10 @@ def load(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> Graph:
 def load_model(model: onnx.ModelProto, name: str, constants: Mapping[str, Array]) -> Graph:
     """The Graph of a model in memory; inputs named in `constants` are fixed to these values."""
     checksum = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    return _Builder(_lowered(static_form(bound(model, constants), {}))).build(name, checksum)
+    fixed = bound(model, constants)
+    shapes = static_shapes(fixed)  # a size of 0 is one, and no batch that nobody named
+    given = {v.name: shapes[v.name] for v in runtime_inputs(fixed.graph) if v.name in shapes}
+    return _Builder(_lowered(static_form(fixed, given))).build(name, checksum)
 
 
 def _lowered(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -80,6 +83,7 @@ class _Builder:
         self.taken |= {name for node in model.graph.node for name in node.output}
         self.transposed: dict[str, str] = {}
         self.problems: list[Unsupported] = []
+        self.contradictions: list[str] = []
         self.unknown: set[str] = set()
 
     def build(self, name: str, checksum: str) -> Graph:
@@ -96,6 +100,8 @@ class _Builder:
         missing = [n for n in outputs if n not in self.tensors and n not in self.unknown]
         if missing:
             raise ModelError(f"output {missing[0]!r} is computed by no node")
+        if self.contradictions and not self.problems:
+            raise ModelError(self.contradictions[0])
         if self.problems:
             raise UnsupportedError(self.problems, model=f"{name}.onnx")
         given = {n: self._constant_output(n) if self.tensors[n].constant else n for n in outputs}
@@ -217,7 +223,9 @@ class _Builder:
             expected, got = self.shapes.get(output), self.tensors[output].shape
             # shape inference counts windows that start in the end padding of ceil_mode; onnxruntime does not
             if expected is not None and expected != got and not node.attributes.get("ceil_mode", 0):
-                raise ModelError(f"node {node.name!r} gives the shape {got}, the model says {expected}")
+                self.contradictions.append(
+                    f"node {node.name!r} gives the shape {got}, the model says {expected}"
+                )
         return None
 
     def _replacement(self, tensor: Tensor) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import onnx
 from onnx import inliner
 
+from pingponnx.onnx_definitions import written
+
 _DOMAIN = "pingponnx.defined"
 
 
@@ -18,8 +20,14 @@ def write_out(model: onnx.ModelProto, opset: int, known: Callable[[str], bool]) 
     types = {v.name: v.type for v in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
     for tensor in model.graph.initializer:
         types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+    constants = frozenset(tensor.name for tensor in model.graph.initializer)
     functions: list[onnx.FunctionProto] = []
+    nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
+        ours = written(node, types, constants)
+        nodes += [node] if ours is None else ours
+        if ours is not None:
+            continue
         if node.domain not in ("", "ai.onnx") or known(node.op_type):
             continue
         function = _definition(node, opset, types)
@@ -27,15 +35,23 @@ def write_out(model: onnx.ModelProto, opset: int, known: Callable[[str], bool]) 
             function.domain, function.name = _DOMAIN, f"{node.op_type}_{len(functions)}"
             node.domain, node.op_type = function.domain, function.name
             functions.append(function)
+    changed = len(nodes) != len(model.graph.node) or any(
+        a is not b for a, b in zip(nodes, model.graph.node, strict=True)
+    )
+    if changed:
+        kept = onnx.GraphProto()
+        kept.node.extend(nodes)
+        del model.graph.node[:]
+        model.graph.node.extend(kept.node)
     if not functions:
-        return None
+        return model if changed else None
     model.functions.extend(functions)
     model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
-    written = inliner.inline_local_functions(model)
-    imports = [o for o in written.opset_import if o.domain != _DOMAIN]
-    del written.opset_import[:]
-    written.opset_import.extend(imports)
-    return written
+    inlined = inliner.inline_local_functions(model)
+    imports = [o for o in inlined.opset_import if o.domain != _DOMAIN]
+    del inlined.opset_import[:]
+    inlined.opset_import.extend(imports)
+    return inlined
 
 
 def _definition(

@@ -30,6 +30,7 @@ _RANDOM = {
 }
 _LIKE_INPUT = {"GroupNormalization"}  # its output has the type of its input, which onnx 1.23 does not infer
 _KEPT = {"DequantizeLinear"}  # constants stay quantized
+_NO_TENSORS = {"Optional", "OptionalGetElement", "OptionalHasElement", "SequenceEmpty", "SequenceConstruct"}
 log = logging.getLogger(__name__)
 
 TYPES = {
@@ -203,7 +204,7 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
             raise ModelError(f"input {name!r} has {len(dims)} dimensions, --input-shape gives {len(given)}")
         for axis, dim in enumerate(dims):
             wanted = given[axis] if given else dim.dim_value
-            if not wanted and (axis == 0 or dim.dim_param in batch):
+            if not wanted and (axis == 0 or dim.dim_param in batch) and not given:
                 wanted = 1
             if wanted <= 0 and not dim.HasField("dim_value"):
                 spec = ",".join(str(d.dim_value or "?") for d in dims)
@@ -304,7 +305,9 @@ def _fold_once(model: onnx.ModelProto) -> bool:
 
 
 def _foldable(node: onnx.NodeProto, known: set[str], constants: Mapping[str, Any]) -> bool:
-    if node.op_type in _KEPT | _RANDOM or any(a.HasField("g") or a.graphs for a in node.attribute):
+    if node.op_type in _KEPT | _RANDOM | _NO_TENSORS or any(
+        a.HasField("g") or a.graphs for a in node.attribute
+    ):
         return False
     if node.domain not in ("", "ai.onnx"):
         return False

@@ -1,0 +1,198 @@
+"""Operators written out as others of ONNX, beyond those that ONNX itself defines (onnx_functions.py).
+
+Each definition gets a node and may decline it, so that special cases that have a kernel of their own keep it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+_EPSILON, _MOMENTUM = 1e-5, 0.9  # ONNX's defaults for batch normalization
+_POOLED = 2  # axes of an image before its pixels
+
+
+@dataclass(slots=True)
+class Writer:
+    """Collects the nodes that take the place of one; all names come from its first output."""
+
+    node: onnx.NodeProto
+    types: Mapping[str, onnx.TypeProto]
+    constants: frozenset[str]
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> list[str]:
+        return list(self.node.input)
+
+    def input(self, index: int) -> str:
+        return self.node.input[index] if index < len(self.node.input) else ""
+
+    def attribute(self, name: str, default: Any) -> Any:
+        found = [a for a in self.node.attribute if a.name == name]
+        return onnx.helper.get_attribute_value(found[0]) if found else default
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        kind = self.types[name].tensor_type if name in self.types else None
+        if kind is None or not kind.HasField("shape"):
+            return None
+        return tuple(d.dim_value for d in kind.shape.dim)
+
+    def numpy(self, name: str) -> np.dtype[Any]:
+        found: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(self.types[name].tensor_type.elem_type)
+        return found
+
+    def add(self, op_type: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        name = output or f"{next(n for n in self.node.output if n)}@{len(self.nodes)}"
+        title = f"{self.node.name or self.node.op_type}/{op_type}"
+        self.nodes.append(onnx.helper.make_node(op_type, list(inputs), [name], name=title, **attributes))
+        return name
+
+    def constant(self, value: Any, dtype: Any) -> str:
+        return self.add("Constant", value=numpy_helper.from_array(np.asarray(value, dtype)))
+
+    def reshaped(self, name: str, shape: tuple[int, ...]) -> str:
+        return self.add("Reshape", name, self.constant(shape, np.int64))
+
+
+Definition = Callable[[Writer], bool]
+"""Adds nodes and says True, or declines."""
+
+DEFINITIONS: dict[str, Definition] = {}
+
+
+def define(*op_types: str) -> Callable[[Definition], Definition]:
+    def register(function: Definition) -> Definition:
+        DEFINITIONS.update(dict.fromkeys(op_types, function))
+        return function
+
+    return register
+
+
+def written(
+    node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], constants: frozenset[str]
+) -> list[onnx.NodeProto] | None:
+    """The nodes that a node stands for; None when it stands for itself."""
+    definition = DEFINITIONS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if definition is None or any(name and name not in types for name in node.input):
+        return None
+    writer = Writer(node, types, constants)
+    return writer.nodes if definition(writer) else None
+
+
+@define("Max", "Min", "Sum", "Mean")
+def _variadic(w: Writer) -> bool:
+    op_type, inputs, output = w.node.op_type, w.inputs, w.node.output[0]
+    pairwise = {"Sum": "Add", "Mean": "Add"}.get(op_type, op_type)
+    if len(inputs) == 2 and pairwise == op_type:
+        return False
+    if len(inputs) == 1:
+        w.add("Identity", inputs[0], output=output)
+        return True
+    total = inputs[0]
+    for name in inputs[1:]:
+        last = name is inputs[-1] and op_type != "Mean"
+        total = w.add(pairwise, total, name, output=output if last else "")
+    if op_type == "Mean":
+        w.add("Div", total, w.constant(len(inputs), w.numpy(inputs[0])), output=output)
+    elif w.nodes[-1].output[0] != output:  # the same name twice
+        w.nodes[-1].output[0] = output
+    return True
+
+
+@define("Clip", "Relu")
+def _clip(w: Writer) -> bool:
+    x, low, high = w.input(0), w.input(1), w.input(2)
+    dtype = w.numpy(x)
+    if dtype == np.float32 and all(not name or name in w.constants for name in (low, high)):
+        return False
+    if w.node.op_type == "Relu":
+        low = w.constant(0, dtype)
+    for op_type, bound in (("Max", low), ("Min", high)):
+        if bound:
+            x = w.add(op_type, x, bound)
+    w.add("Identity", x, output=w.node.output[0])
+    return True
+
+
+@define("Gemm")
+def _gemm(w: Writer) -> bool:
+    """Where the matrix or the bias is not what the kernel of fully connected layers takes."""
+    a, b, c = w.input(0), w.input(1), w.input(2)
+    columns = w.shape(b)
+    outputs = columns[0 if w.attribute("transB", 0) else 1] if columns else 0
+    bias = w.shape(c) if c else ()
+    plain = bias is not None and np.prod(bias, dtype=int) == np.prod(bias[-1:], dtype=int)
+    plain = plain and (not c or np.prod(bias, dtype=int) in (1, outputs))
+    if w.numpy(a) == np.float32 and b in w.constants and (not c or (c in w.constants and plain)):
+        return False
+    if w.attribute("transB", 0):
+        b = w.add("Transpose", b, perm=[1, 0])
+    y = w.add("MatMul", a, b)
+    for name, factor in ((y, w.attribute("alpha", 1.0)), (c, w.attribute("beta", 1.0))):
+        if name and factor != 1.0:
+            scaled = w.add("Mul", name, w.constant(factor, w.numpy(a)))
+            y, c = (scaled, c) if name == y else (y, scaled)
+    if c:
+        y = w.add("Add", y, c)
+    w.add("Identity", y, output=w.node.output[0])
+    return True
+
+
+@define("BatchNormalization")
+def _batch_normalization(w: Writer) -> bool:
+    """In training, or with statistics that are inputs of the model."""
+    x, *parameters = w.inputs
+    training = w.attribute("training_mode", 0)
+    shape = w.shape(x)
+    if shape is None or not (training or any(name not in w.constants for name in parameters)):
+        return False
+    along = (shape[1], *(1,) * (len(shape) - _POOLED))
+    scale, bias, mean, variance = (w.reshaped(name, along) for name in parameters)
+    momentum = w.attribute("momentum", _MOMENTUM)
+    if training:
+        axes = w.constant([0, *range(2, len(shape))], np.int64)
+        old = (mean, variance)
+        mean = w.add("ReduceMean", x, axes)
+        centred = w.add("Sub", x, mean)
+        variance = w.add("ReduceMean", w.add("Mul", centred, centred), axes)
+        kept, new = (w.constant(f, w.numpy(x)) for f in (momentum, 1 - momentum))
+        for before, now, output in zip(old, (mean, variance), w.node.output[1:], strict=False):
+            if output:
+                mixed = w.add("Add", w.add("Mul", before, kept), w.add("Mul", now, new))
+                w.add("Reshape", mixed, w.constant(shape[1:2], np.int64), output=output)
+    epsilon = w.constant(w.attribute("epsilon", _EPSILON), w.numpy(x))
+    deviation = w.add("Sqrt", w.add("Add", variance, epsilon))
+    normal = w.add("Div", w.add("Sub", x, mean), deviation)
+    w.add("Add", w.add("Mul", normal, scale), bias, output=w.node.output[0])
+    return True
+
+
+@define("PRelu")
+def _slope_per_channel(w: Writer) -> bool:
+    """Before opset 9 a slope with one value per channel was not broadcast as usual."""
+    shape, slope = w.shape(w.input(0)), w.shape(w.input(1))
+    if not shape or not slope or len(slope) != 1 or len(shape) < _POOLED or slope[0] in (1, shape[-1]):
+        return False
+    along = w.reshaped(w.input(1), (*slope, *(1,) * (len(shape) - _POOLED)))
+    w.add("PRelu", w.input(0), along, output=w.node.output[0])
+    return True
+
+
+@define("LogSoftmax")
+def _log_softmax(w: Writer) -> bool:
+    """ONNX's definition, whose sum of exponentials is a reduction of ours."""
+    shape = w.shape(w.input(0))
+    axis = w.attribute("axis", None)
+    if shape is None or axis is None:
+        return False
+    w.add(
+        "Sub",
+        w.input(0),
+        w.add("ReduceLogSumExp", w.input(0), w.constant([axis], np.int64)),
+        output=w.node.output[0],
+    )
+    return True

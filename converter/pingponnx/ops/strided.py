@@ -1,0 +1,175 @@
+"""Operators whose output walks over the input in fixed steps: slices, splits, repetitions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from pingponnx.calls import Call, Input, Output, Struct
+from pingponnx.ir import Array, Shape, Tensor
+from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
+from pingponnx.ops.reshape import Reshape
+
+_RANK = 6
+
+
+def steps_of(shape: Shape) -> list[int]:
+    """Values between neighbours along each axis."""
+    steps = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        steps[axis] = steps[axis + 1] * shape[axis + 1]
+    return steps
+
+
+def joined(shape: Shape, steps: Shape) -> tuple[Shape, Shape]:
+    """The same walk over as few axes as it takes."""
+    axes: list[tuple[int, int]] = []
+    for n, step in zip(shape, steps, strict=True):
+        if n == 1:
+            continue
+        if axes and axes[-1][1] == n * step:
+            axes[-1] = (axes[-1][0] * n, step)
+        else:
+            axes.append((n, step))
+    return tuple(n for n, _ in axes), tuple(step for _, step in axes)
+
+
+def walk(site: Site, op: Operator, shape: Shape, steps: Shape, start: int = 0) -> Call:
+    """The kernel that reads input `start + sum of index * step` for every index of `shape`."""
+    sizes, strides = joined(shape, steps)
+    missing = _RANK - len(sizes)
+    if missing < 0:
+        site.unsupported(op, f"more than {_RANK} axes")
+    fields: dict[str, Any] = {
+        "shape": (1,) * missing + sizes,
+        "step": (0,) * missing + strides,
+        "start": start,
+    }
+    name = f"walk_{8 * site.x.dtype.bytes}"
+    return Call(name, "walk.h", (Struct("walk_params", fields), Input(), Output()), cycles=8 * site.y.size)
+
+
+@operator("Slice", "Split")
+@dataclass(frozen=True, slots=True)
+class Slice(Operator):
+    """Every n-th value from a start on, along any axes; Split: neighbouring slices along one."""
+
+    starts: tuple[int, ...]
+    steps: tuple[int, ...]
+    sizes: Shape
+
+    moves_data = True
+    each_output = True
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        op = cls._split(node) if node.op_type == "Split" else cls._slice(node)
+        return (Reshape(op.sizes) if op.sizes == node.shape() and min(op.steps, default=1) > 0 else op), keep(
+            1
+        )
+
+    @classmethod
+    def _slice(cls, node: OnnxNode) -> Self:
+        shape = node.shape()
+        starts, ends = node.integers("starts", 1), node.integers("ends", 2)
+        assert starts is not None and ends is not None
+        axes = node.integers("axes", 3) or tuple(range(len(starts)))
+        steps = node.integers("steps", 4) or (1,) * len(starts)
+        slices = [slice(None)] * len(shape)
+        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+            # an end before the first value cannot be said by a negative index, which counts from the back
+            before = step < 0 and end < -shape[axis]
+            slices[axis] = slice(start, None if before else end, step)
+        ranges = [range(*s.indices(n)) for s, n in zip(slices, shape, strict=True)]
+        return cls(
+            tuple(r.start if len(r) else 0 for r in ranges),
+            tuple(r.step for r in ranges),
+            tuple(len(r) for r in ranges),
+        )
+
+    @classmethod
+    def _split(cls, node: OnnxNode) -> Self:
+        shape, count = node.shape(), len(node.outputs)
+        axis = int(node.attributes.get("axis", 0))
+        if not -len(shape) <= axis < len(shape):
+            node.unsupported(f"axis {axis} of a tensor of rank {len(shape)}")
+        axis %= len(shape)
+        each = -(-shape[axis] // count)
+        equal = [max(min(each, shape[axis] - i * each), 0) for i in range(count)]
+        sizes = list(node.integers("split", 1) or equal)
+        if len(sizes) != count or sum(sizes) != shape[axis] or min(sizes) < 0:
+            node.unsupported(f"parts of {sizes} along an axis of {shape[axis]}")
+        starts = [0] * len(shape)
+        starts[axis] = sum(sizes[: node.output])
+        result = list(shape)
+        result[axis] = sizes[node.output]
+        return cls(tuple(starts), (1,) * len(shape), tuple(result))
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        return (self.sizes,)
+
+    def permuted(self, permutation: tuple[int, ...]) -> Self:
+        starts, steps, sizes = (
+            tuple(v[a] for a in permutation) for v in (self.starts, self.steps, self.sizes)
+        )
+        return type(self)(starts, steps, sizes)
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        x = arrays[0]
+        assert x is not None
+        for axis, (start, step, size) in enumerate(zip(self.starts, self.steps, self.sizes, strict=True)):
+            x = np.take(x, start + step * np.arange(size), axis)
+        return x
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        unit = steps_of(site.x.shape)
+        steps = tuple(u * s for u, s in zip(unit, self.steps, strict=True))
+        start = sum(u * s for u, s in zip(unit, self.starts, strict=True)) if site.y.size else 0
+        return [walk(site, self, self.sizes, steps, start)]
+
+
+@operator("Expand", "Tile")
+@dataclass(frozen=True, slots=True)
+class Repeat(Operator):
+    """The whole input several times along its axes (Expand: along those of length 1)."""
+
+    repeats: tuple[int, ...]  # per axis of the output; the input gets as many axes of length 1 in front
+
+    moves_data = True
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        shape, wanted = node.shape(), node.integers("repeats" if node.op_type == "Tile" else "shape", 1)
+        assert wanted is not None
+        if node.op_type == "Expand":
+            rank = max(len(shape), len(wanted))
+            shape, target = ((1,) * (rank - len(s)) + tuple(s) for s in (shape, wanted))
+            if any(a != b and 1 not in (a, b) for a, b in zip(shape, target, strict=True)):
+                node.unsupported(f"{node.shape()} cannot be expanded to {wanted}")
+            wanted = tuple(b if a == 1 else 1 for a, b in zip(shape, target, strict=True))
+        if len(wanted) != len(shape) or min(wanted, default=0) < 0:
+            node.unsupported(f"repeats {wanted} of a tensor of rank {len(shape)}")
+        if all(n == 1 for n in wanted):
+            return Reshape(shape), keep(1)
+        return cls(wanted), keep(1)
+
+    def _full(self, shape: Shape) -> Shape:
+        return (1,) * (len(self.repeats) - len(shape)) + shape
+
+    def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
+        assert inputs[0] is not None
+        return (tuple(n * r for n, r in zip(self._full(inputs[0].shape), self.repeats, strict=True)),)
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        assert arrays[0] is not None
+        return np.tile(arrays[0], self.repeats)
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        shape = self._full(site.x.shape)
+        sizes: list[int] = []
+        steps: list[int] = []
+        for n, step, repeats in zip(shape, steps_of(shape), self.repeats, strict=True):
+            sizes += [repeats, n]
+            steps += [0, step]
+        return [walk(site, self, tuple(sizes), tuple(steps))]
