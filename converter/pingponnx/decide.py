@@ -173,7 +173,7 @@ def fullest(memory: Plan) -> tuple[int, ...]:
     def used(nodes: Sequence[int]) -> int:
         return max(sum(b.bytes for b in memory.blocks if b.first <= n <= b.last) for n in nodes)
 
-    return max((s.nodes for s in memory.segments if s.nodes), key=used)
+    return max((s.nodes for s in memory.segments if s.nodes), key=used, default=())
 
 
 def _small(task: Task, flash: int | None) -> Calls:

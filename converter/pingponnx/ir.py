@@ -190,6 +190,11 @@ class Graph:
     checksum: str = ""
     states: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def alignment(self) -> int:
+        """Bytes to a multiple of which activations are aligned: a word, or the widest of them."""
+        return max([4, *(t.dtype.bytes for t in self.tensors.values() if not t.constant)])
+
     def producers(self) -> dict[str, Node]:
         return {name: node for node in self.nodes for name in node.outputs}
 

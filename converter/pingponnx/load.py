@@ -48,7 +48,7 @@ def load_model(model: onnx.ModelProto, name: str, constants: Mapping[str, Array]
     checksum = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
     fixed = bound(model, constants)
     shapes = static_shapes(fixed)  # a size of 0 is one, and no batch that nobody named
-    given = {v.name: shapes[v.name] for v in runtime_inputs(fixed.graph) if v.name in shapes}
+    given = {v.name: shapes[v.name] for v in runtime_inputs(fixed.graph) if 0 in shapes.get(v.name, ())}
     return _Builder(_lowered(static_form(fixed, given))).build(name, checksum)
 
 

@@ -5,6 +5,7 @@ Each definition gets a node and may decline it, so that special cases that have 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -122,12 +123,10 @@ def _clip(w: Writer) -> bool:
 def _gemm(w: Writer) -> bool:
     """Where the matrix or the bias is not what the kernel of fully connected layers takes."""
     a, b, c = w.input(0), w.input(1), w.input(2)
-    columns = w.shape(b)
+    columns, bias = w.shape(b), w.shape(c) or ()
     outputs = columns[0 if w.attribute("transB", 0) else 1] if columns else 0
-    bias = w.shape(c) if c else ()
-    plain = bias is not None and np.prod(bias, dtype=int) == np.prod(bias[-1:], dtype=int)
-    plain = plain and (not c or np.prod(bias, dtype=int) in (1, outputs))
-    if w.numpy(a) == np.float32 and b in w.constants and (not c or (c in w.constants and plain)):
+    plain = not c or (c in w.constants and prod(bias) == prod(bias[-1:]) in (1, outputs))
+    if w.numpy(a) == np.float32 and b in w.constants and plain:
         return False
     if w.attribute("transB", 0):
         b = w.add("Transpose", b, perm=[1, 0])

@@ -37,7 +37,7 @@ from pingponnx.calls import (
 from pingponnx.ir import Array
 
 ROOT = Path(__file__).resolve().parents[2]
-_CTYPES = {"float32": "float"}
+_CTYPES = {"float32": "float", "float64": "double", "bool": "uint8_t"}
 _CMSIS_SCRATCH = 4 * 4096
 _SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 _WARN = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
@@ -314,7 +314,8 @@ def _spell(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "{" + ", ".join(_spell(v) for v in value) + "}"
     if isinstance(value, int):
-        return "INT32_MIN" if value == -(2**31) else str(value)
+        named = {-(2**31): "INT32_MIN", -(2**63): "INT64_MIN"}
+        return named.get(value) or f"{int(value)}{'u' if value >= 2**63 else ''}"
     if np.isinf(value):
         return "INFINITY" if value > 0 else "-INFINITY"
     return "NAN" if np.isnan(value) else f"{float(np.float32(value)).hex()}f"

@@ -30,7 +30,8 @@ def _gelu_tanh(x: Array) -> Array:
 
 
 def _is_infinite(x: Array, negative: float, positive: float) -> Array:
-    return ((x == -inf) & (negative > 0)) | ((x == inf) & (positive > 0))
+    found: Array = ((x == -inf) & (negative > 0)) | ((x == inf) & (positive > 0))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

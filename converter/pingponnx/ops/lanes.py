@@ -68,11 +68,10 @@ class ArgExtreme(Operator):
         x = arrays[0]
         assert x is not None
         find = np.argmin if self.smallest else np.argmax
-        found = (
-            x.shape[self.axis] - 1 - find(np.flip(x, self.axis), self.axis)
-            if self.last
-            else find(x, self.axis)
-        )
+        turned = np.flip(x, self.axis) if self.last else x
+        found = find(turned, self.axis, keepdims=self.keepdims)
+        if self.last:
+            found = x.shape[self.axis] - 1 - found
         return np.asarray(found, np.int64)
 
     def kernels(self, site: Site) -> Sequence[Call]:

@@ -14,12 +14,10 @@ from pingponnx.plan.schedule import InputMode, Plan
 
 Calls = Sequence[Call | None]
 
-_ALIGNMENT = 4
-
 
 def check_claims(graph: Graph, calls: Calls, plan: Plan) -> None:
     """Raise MemoryPlanError when the plan contradicts itself or the graph."""
-    _check_blocks(plan)
+    _check_blocks(plan, graph.alignment)
     _check_homes(graph, plan, root_of(graph, calls))
     _check_places(graph, calls, plan)
     _check_order(graph, calls, plan)
@@ -87,7 +85,7 @@ def grids_of(graph: Graph, roots: Mapping[str, str]) -> dict[str, Grid]:
     return grids
 
 
-def _check_blocks(plan: Plan) -> None:
+def _check_blocks(plan: Plan, alignment: int) -> None:
     """Every block lies aligned, in the arena and in one bank."""
     for bank in plan.banks:
         if bank.bytes > bank.capacity:
@@ -101,7 +99,7 @@ def _check_blocks(plan: Plan) -> None:
             raise MemoryPlanError(
                 f"block {block.name!r} at {start}..{end} leaves the arena of {plan.arena} bytes"
             )
-        if start % _ALIGNMENT:
+        if start % alignment:
             raise MemoryPlanError(f"block {block.name!r} at {start} is not aligned")
         if plan.banks and not any(b.start <= start and end <= b.start + b.bytes for b in plan.banks):
             raise MemoryPlanError(f"block {block.name!r} at {start}..{end} lies in no bank as a whole")

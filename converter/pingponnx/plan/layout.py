@@ -143,12 +143,15 @@ class Layout:
     cuts: tuple[Cut, ...]
     allowed: Callable[[int], bool] = lambda distance: True
     turn: bool = True
-    alignment: int = 4
     _runs: dict[tuple[int, bool], Whole | Stream] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def network(self) -> Network:
         return self.streams[0].network
+
+    @property
+    def alignment(self) -> int:
+        return self.network.alignment
 
     def run(self, cut: int, backward: bool) -> Whole | Stream:
         """How a cut runs in a direction."""

@@ -103,6 +103,7 @@ class Network:
     inputs: tuple[str, ...]  # roots in the arena when the run starts
     outputs: tuple[str, ...]
     aliases: Mapping[str, tuple[str, ...]]  # root -> all names of its bytes
+    alignment: int  # of every block, in bytes
 
 
 def roots_of(graph: Graph) -> dict[str, str]:
@@ -133,6 +134,7 @@ def network_of(graph: Graph, calls: Sequence[Call | None], mode: InputMode) -> N
         tuple(name for name in graph.inputs if name not in kept) if mode is InputMode.RESIDENT else (),
         tuple(dict.fromkeys(r for r in map(roots.get, graph.outputs) if r is not None and r not in kept)),
         {root: tuple(names) for root, names in aliases.items()},
+        graph.alignment,
     )
 
 

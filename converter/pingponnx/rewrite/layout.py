@@ -72,7 +72,7 @@ def _simplify(graph: Graph) -> Graph | None:
     for node in graph.nodes:
         node = renamed(node, names)
         source = producers.get(node.inputs[0]) if node.inputs and node.inputs[0] else None
-        new = _merged(graph, node, source)
+        new = renamed(_merged(graph, node, source), names)
         identity = _identity(graph, new)
         if identity and new.outputs[0] not in graph.outputs:
             names[new.outputs[0]] = names.get(new.inputs[0], new.inputs[0])
