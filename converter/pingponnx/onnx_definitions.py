@@ -5,7 +5,6 @@ Each definition gets a node and may decline it, so that special cases that have 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -116,28 +115,6 @@ def _clip(w: Writer) -> bool:
         if bound:
             x = w.add(op_type, x, bound)
     w.add("Identity", x, output=w.node.output[0])
-    return True
-
-
-@define("Gemm")
-def _gemm(w: Writer) -> bool:
-    """Where the matrix or the bias is not what the kernel of fully connected layers takes."""
-    a, b, c = w.input(0), w.input(1), w.input(2)
-    columns, bias = w.shape(b), w.shape(c) or ()
-    outputs = columns[0 if w.attribute("transB", 0) else 1] if columns else 0
-    plain = not c or (c in w.constants and prod(bias) == prod(bias[-1:]) in (1, outputs))
-    if w.numpy(a) == np.float32 and b in w.constants and plain:
-        return False
-    if w.attribute("transB", 0):
-        b = w.add("Transpose", b, perm=[1, 0])
-    y = w.add("MatMul", a, b)
-    for name, factor in ((y, w.attribute("alpha", 1.0)), (c, w.attribute("beta", 1.0))):
-        if name and factor != 1.0:
-            scaled = w.add("Mul", name, w.constant(factor, w.numpy(a)))
-            y, c = (scaled, c) if name == y else (y, scaled)
-    if c:
-        y = w.add("Add", y, c)
-    w.add("Identity", y, output=w.node.output[0])
     return True
 
 
