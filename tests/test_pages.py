@@ -64,8 +64,10 @@ def test_the_command_writes_a_page(tmp_path: Path, examples: Path) -> None:
     model = examples / "lenet5" / "lenet5_int8.onnx"
     done = command_line("plan", model, "--html", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "lenet5_int8-plan.html\n"), done.stderr
-    done = command_line("plan", model, "--html", "other.html", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "other.html\n"), done.stderr
+    viewer = {"BROWSER": "echo shown %s"}
+    done = command_line("plan", model, "--html", "other.html", "--open", cwd=tmp_path, env=viewer)
+    shown = f"shown {(tmp_path / 'other.html').as_uri()}"
+    assert (done.returncode, sorted(done.stdout.split("\n"))) == (0, ["", "other.html", shown]), done.stderr
     pages = [(tmp_path / name).read_bytes() for name in ("lenet5_int8-plan.html", "other.html")]
     assert pages[0] == pages[1] and b"Content-Security-Policy" in pages[0]
     done = command_line("plan", model, "third.html", cwd=tmp_path)

@@ -84,7 +84,7 @@ def bars(
 
     Parts of stacked bars are in the order of the rows. The field `note` stands at the bars' ends.
     """
-    axis = {"format": "~s", "tickCount": 5}
+    axis = {"format": "~s", "tickCount": 5, "labelOverlap": True}
     most = max(row[length.key] for row in rows)
     room = {"scale": {"domainMax": most * _ROOM}} if note and most else {}
     channels: dict[str, Any] = {
@@ -183,6 +183,7 @@ def _spec(rows: Sequence[Row], drawing: Spec, height: int) -> Spec:
 _ROOM = 1.25  # of the longest bar: for the note at its end
 # Names get a third of the chart, so that there is room for bars on a phone too.
 _LIMIT = {"expr": "max(100, min(260, containerSize()[0] / 3))"}
+_COLUMNS = {"expr": "max(2, floor(containerSize()[0] / 120))"}  # of a legend
 _INK, _GRID, _FONT = "currentColor", "var(--line)", "system-ui, 'DejaVu Sans', sans-serif"
 _CONFIG: Spec = {
     "font": _FONT,
@@ -195,6 +196,12 @@ _CONFIG: Spec = {
         "labelFontSize": 12,
         "titleFontWeight": "normal",
     },
-    "legend": {"labelColor": _INK, "labelFontSize": 12, "orient": "top", "columns": 4, "labelLimit": 150},
+    "legend": {
+        "labelColor": _INK,
+        "labelFontSize": 12,
+        "orient": "top",
+        "columns": _COLUMNS,
+        "labelLimit": 150,
+    },
     "view": {"stroke": None},
 }
