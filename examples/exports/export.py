@@ -18,7 +18,7 @@ from nets import NETS
 
 LEGACY, DYNAMO = range(11, 21), range(18, 24)
 KEPT = {"legacy": (11, 17), "dynamo": (18, 23)}  # static, dynamic
-FIRST = {"transformer": 13}  # the TorchScript exporter has no unflatten before
+FIRST = {"transformer": 14}  # the TorchScript exporter has no attention before
 SAMPLES = 2
 
 
@@ -59,7 +59,7 @@ def export(name: str, exporter: str, dynamic: bool, opset: int, path: Path) -> N
 
 
 def store_outputs(path: Path, name: str) -> None:
-    """Inputs and onnxruntime's outputs without graph optimizations beside the model."""
+    """Inputs, and onnxruntime's outputs for them without graph optimizations; once for all exports of a net."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -70,7 +70,7 @@ def store_outputs(path: Path, name: str) -> None:
     found = [session.run(None, dict(zip(names, sample, strict=True))) for sample in samples]
     arrays = {f"in{j}": np.stack([s[j] for s in samples]) for j in range(len(shapes))}
     arrays |= {f"out{j}": np.stack([f[j] for f in found]) for j in range(len(found[0]))}
-    np.savez_compressed(path.with_suffix(".npz"), **arrays)
+    np.savez_compressed(path.with_name(f"{name}.npz"), **arrays)
 
 
 def main() -> None:
@@ -89,7 +89,8 @@ def main() -> None:
                 continue
             try:
                 export(name, exporter, dynamic, opset, path)
-                store_outputs(path, name)
+                if not path.with_name(f"{name}.npz").exists():
+                    store_outputs(path, name)
                 print(f"{path.name}: opset {onnx.load(path).opset_import[0].version}")
             except Exception as error:  # the exporters raise whatever they like
                 path.unlink(missing_ok=True)

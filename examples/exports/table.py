@@ -16,7 +16,7 @@ from pingponnx.errors import Error
 
 def error_of(path: Path) -> float | str:
     """Largest difference between the compiled C and onnxruntime, or why there is no C."""
-    stored = np.load(path.with_suffix(".npz"))
+    stored = np.load(path.with_name(path.name.split(".")[0] + ".npz"))
     model = onnx.load(path)
     worst = 0.0
     try:
