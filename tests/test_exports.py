@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import HOST, assert_proven, converted, execute
 
+from models import HOST, assert_proven, converted, execute
 from pingponnx.evaluate import evaluate
 from pingponnx.ir import Graph
 from pingponnx.pipeline import Options, normal_form

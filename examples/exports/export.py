@@ -35,11 +35,25 @@ def shape_of(shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
     return tuple(batch if n < 0 else n for n in shape) if -1 in shape else (batch, *shape)
 
 
+def lively(net: torch.nn.Module) -> torch.nn.Module:
+    """Weights and statistics that let a signal through, so that outputs depend on every layer."""
+    for parameter in net.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.kaiming_normal_(parameter)
+        else:
+            parameter.data.add_(0.2 * torch.randn_like(parameter))
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
+    return net
+
+
 def export(name: str, exporter: str, dynamic: bool, opset: int, path: Path) -> None:
     """One model, as a user exports it."""
     torch.manual_seed(1)
     module, shapes = NETS[name]
-    net = module().eval()
+    net = lively(module()).eval()
     # the exporters need a batch of two to see that it is dynamic
     inputs = tuple(torch.randn(shape_of(s, 2 if dynamic else 1)) for s in shapes)
     names = ["input", "h", "c"][: len(inputs)]
@@ -59,7 +73,7 @@ def export(name: str, exporter: str, dynamic: bool, opset: int, path: Path) -> N
 
 
 def store_outputs(path: Path, name: str) -> None:
-    """Inputs, and onnxruntime's outputs for them without graph optimizations; once for all exports of a net."""
+    """Inputs, and onnxruntime's outputs for them without graph optimizations; once for each network."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
