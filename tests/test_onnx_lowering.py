@@ -1,4 +1,4 @@
-"""Nodes that are written as others: Einsum, and every Gemm that is no fully connected layer."""
+"""Nodes that are written as others: Einsum, a Gemm that is no layer, a Gather that is a slice."""
 
 from pathlib import Path
 
@@ -65,6 +65,22 @@ def test_sums_of_products_are_proven(tmp_path: Path) -> None:
         outputs.append(b.add("Einsum", *names, equation=equation))
     found = assert_proven(save(b.model(inputs, *outputs), tmp_path / "model.onnx"))
     assert found.outputs.close
+
+
+@pytest.mark.parametrize(
+    ("axis", "indices", "found"),
+    [
+        (1, -1, ["Slice"]),
+        (0, [0], ["Slice"]),
+        (2, [1, 2, 3], ["Slice"]),
+        (2, [[1, 2], [3, 4]], ["Slice"]),
+    ],
+)
+def test_neighbours_are_cut_out(axis: int, indices: object, found: list[str], tmp_path: Path) -> None:
+    b = Builder()
+    model = b.model({"x": (2, 3, 5)}, b.add("Gather", "x", np.array(indices), axis=axis))
+    assert ops(normal(model, tmp_path)) == found
+    assert_proven(tmp_path / "model.onnx")
 
 
 def test_equations() -> None:

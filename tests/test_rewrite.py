@@ -244,3 +244,12 @@ def test_dropout_and_identity_are_gone(tmp_path: Path) -> None:
     ]
     graph = _check(make_model(nodes, IMAGE, ["y"]), tmp_path, ["Clip"])
     assert [type(n.op).__name__ for n in graph.nodes].count("Reshape") <= 1
+
+
+def test_chains_of_nodes_that_change_nothing_vanish(tmp_path: Path) -> None:
+    """A transpose of unit axes that is an identity, then reshapes of which some are identities too."""
+    b = Builder()
+    y = b.add("Transpose", b.add("Tanh", "x"), perm=[0, 2, 1, 3])
+    for shape in ((1, 1, 8), (1, 1, 8), (1, 8), (1, 8)):
+        y = b.add("Reshape", y, np.array(shape))
+    _check(b.model({"x": [1, 1, 1, 8]}, b.add("Relu", y)), tmp_path, ["Tanh", "Clip"])

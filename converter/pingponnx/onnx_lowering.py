@@ -21,8 +21,14 @@ _OPTIONAL_SINCE = {"LSTM": 0, "GRU": 0, "RNN": 0, "LayerNormalization": 1, "Drop
 class Lowering:
     """Collects the nodes that stand for one node; names follow its first output."""
 
-    def __init__(self, node: onnx.NodeProto, shapes: Mapping[str, Shape], constants: set[str]) -> None:
-        self.node, self.shapes, self.constants = node, shapes, constants
+    def __init__(
+        self,
+        node: onnx.NodeProto,
+        shapes: Mapping[str, Shape],
+        constants: set[str],
+        stored: Mapping[str, onnx.TensorProto],
+    ) -> None:
+        self.node, self.shapes, self.constants, self.stored = node, shapes, constants, stored
         self.attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         self.nodes: list[onnx.NodeProto] = []
 
@@ -55,12 +61,13 @@ class Lowering:
 def lower(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
     """Replace what has a rule below, in place; False when nothing has."""
     graph, nodes, changed = model.graph, [], _drop_unread_outputs(model.graph)
-    constants = {t.name for t in graph.initializer}
+    stored = {t.name: t for t in graph.initializer}
+    constants = set(stored)
     for node in graph.node:
         if node.op_type in ("DequantizeLinear", "Transpose") and constants.issuperset(node.input):
             constants.update(node.output)
         rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        found = rule(Lowering(node, shapes, constants)) if rule else None
+        found = rule(Lowering(node, shapes, constants, stored)) if rule else None
         changed |= found is not None
         nodes.extend([node] if found is None else found)
     del graph.node[:]
@@ -161,4 +168,23 @@ def _product(x: Lowering, a: str, b: str, p: Product, sizes: Mapping[str, int]) 
     return x.reshape(x.add("MatMul", left, right), shape)
 
 
-_RULES: dict[str, Callable[[Lowering], list[onnx.NodeProto] | None]] = {"Gemm": _gemm, "Einsum": _einsum}
+def _gather(x: Lowering) -> list[onnx.NodeProto] | None:
+    """One index, or several in a row, are a slice."""
+    data, name = x.node.input
+    shape, result = x.shapes.get(data), x.shapes.get(x.node.output[0])
+    if shape is None or result is None or name not in x.stored or data in x.constants:
+        return None
+    axis = int(x.attributes.get("axis", 0)) % len(shape)
+    indices = numpy_helper.to_array(x.stored[name])
+    wanted = [int(i) % shape[axis] for i in indices.ravel()]
+    if not wanted or wanted != list(range(wanted[0], wanted[0] + len(wanted))):
+        return None
+    bounds = (x.constant(np.array([v], np.int64)) for v in (wanted[0], wanted[-1] + 1, axis))
+    return x.done(x.reshape(x.add("Slice", data, *bounds), result))
+
+
+_RULES: dict[str, Callable[[Lowering], list[onnx.NodeProto] | None]] = {
+    "Gemm": _gemm,
+    "Einsum": _einsum,
+    "Gather": _gather,
+}
