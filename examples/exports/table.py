@@ -1,4 +1,4 @@
-"""The tables of docs/exporters.md: converts and runs what export.py made. Runs with pingponnx, not torch.
+"""The tables of docs/exporters.md: converts what export.py made. Runs with pingponnx, not torch.
 
 python table.py FOLDER > table.md
 """
@@ -10,21 +10,22 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from pingponnx.backend import prepare
 from pingponnx.errors import Error
+from pingponnx.evaluate import evaluate
+from pingponnx.pipeline import Options, normal_form
+from pingponnx.samples import feeds, read_samples
+from pingponnx.verification import to_ours
 
 
 def error_of(path: Path) -> float | str:
-    """Largest difference between the compiled C and onnxruntime, or why there is no C."""
-    stored = np.load(path.with_name(path.name.split(".")[0] + ".npz"))
-    model = onnx.load(path)
+    """Largest difference between the converted graph and onnxruntime, or why there is none."""
     worst = 0.0
     try:
-        program = prepare(model)
-        for k in range(len(stored["in0"])):
-            found = program.run([stored[f"in{j}"][k] for j in range(len(model.graph.input))])
-            differences = [np.abs(y - stored[f"out{j}"][k]).max() for j, y in enumerate(found)]
-            worst = max(worst, *map(float, differences))
+        graph = normal_form(path, Options())
+        for sample in read_samples(path.with_name(path.name.split(".")[0] + ".npz"), graph):
+            values = evaluate(graph, feeds(graph, sample), Options().rounding)
+            for name, want in zip(graph.outputs, sample.outputs, strict=True):
+                worst = max(worst, float(np.abs(values[name] - to_ours(graph, name, want)).max()))
     except Error as error:
         return str(error).splitlines()[0]
     return worst
