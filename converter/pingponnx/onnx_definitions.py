@@ -172,3 +172,24 @@ def _log_softmax(w: Writer) -> bool:
         output=w.node.output[0],
     )
     return True
+
+
+@define("DepthToSpace", "SpaceToDepth")
+def _blocks(w: Writer) -> bool:
+    """Blocks of pixels as channels, and back: the axes of a block are split off and moved."""
+    shape, size = w.shape(w.input(0)), w.attribute("blocksize", 1)
+    if shape is None or len(shape) != 4:
+        return False
+    n, c, height, width = shape
+    if w.node.op_type == "SpaceToDepth":
+        split, order = (n, c, height // size, size, width // size, size), (0, 3, 5, 1, 2, 4)
+        joined = (n, c * size * size, height // size, width // size)
+    else:
+        rest = c // (size * size)
+        rows_first = w.attribute("mode", b"DCR") == b"DCR"
+        split = (n, size, size, rest, height, width) if rows_first else (n, rest, size, size, height, width)
+        order = (0, 3, 4, 1, 5, 2) if rows_first else (0, 1, 4, 2, 5, 3)
+        joined = (n, rest, height * size, width * size)
+    y = w.add("Transpose", w.reshaped(w.input(0), split), perm=list(order))
+    w.add("Reshape", y, w.constant(joined, np.int64), output=w.node.output[0])
+    return True
