@@ -119,6 +119,19 @@ def test_explore_measures_what_report_does(model: Path, tmp_path: Path) -> None:
     assert command_line("explore", model, *tight, env=environment).returncode == 1
 
 
+@pytest.mark.qemu
+def test_budgets_are_of_everything_that_a_run_needs(examples: Path, tmp_path: Path) -> None:
+    """Alone the arena would fit, but not with the stack: a smaller one is planned."""
+    lenet = examples / "lenet5" / "lenet5_int8.onnx"
+    free = measure(subject(lenet, Options(), None, 1), Options())
+    ram = free["ram"]["total"] - 1
+    assert free["ram"]["arena"] < ram
+    ways = ["-O", "O3", "--goal", "balanced", "--rounding", "single", "--limit", "1", "--ram", str(ram)]
+    done = command_line("explore", lenet, *ways, "--json", env={"PINGPONNX_CACHE": str(tmp_path)})
+    (row,) = json.loads(done.stdout)["outcomes"]
+    assert done.returncode == 0 and row["ram"]["total"] <= ram and row["fits"]
+
+
 def test_bad_input(model: Path, tmp_path: Path) -> None:
     for wrong in (["--goal", "x"], ["--dtype", "float32", "--dask", "tcp://127.0.0.1:1"]):
         done = command_line("explore", model, *wrong, env={"PINGPONNX_CACHE": str(tmp_path)})

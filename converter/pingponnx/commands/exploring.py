@@ -98,9 +98,9 @@ def _print(
 
     measured = [o for o in outcomes if not o.failed]
     print_table(showing.choice_rows(measured if everything else front(measured), ram, flash))
-    print("RAM and flash in bytes, cycles modelled. None of these takes less of one without more of another.")
-    if exploration.made_up:
-        print("The samples are made up: top-1 says nothing about the model. Give --samples.")
+    print(exploration.note)
+    if not everything:
+        print("Of these none takes less of one without more of another; --all lists the others.")
     for line in showing.peak_notes(measured):
         print(plain(line))
     print_table(showing.part_rows(measured))

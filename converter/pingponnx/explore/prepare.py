@@ -20,11 +20,22 @@ from pingponnx.samples import Sample, random_samples, read_samples
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """What is to be measured; `made_up` is true when the samples are random, and accuracy means nothing."""
+    """What is to be measured; `made_up` is true when the samples are random, and accuracy means nothing.
+
+    `against`: whose top answers the measured ones are compared with.
+    """
 
     name: str
     works: tuple[Work, ...]
     made_up: bool
+    against: str
+
+    @property
+    def note(self) -> str:
+        """What the numbers are."""
+        accuracy = f"top-1: how often the top answer is that of {self.against}"
+        warning = "; the samples are made up, so it says nothing about the model: give --samples"
+        return f"RAM and flash in bytes, cycles modelled; {accuracy}{warning if self.made_up else ''}."
 
 
 def dtypes_of(path: Path, options: Options, wished: Sequence[str]) -> tuple[str, ...]:
@@ -63,7 +74,8 @@ def prepare(path: Path, options: Options, space: Space, samples: Path | None, li
         )
         for choice in space.choices()
     ]
-    return Exploration(path.stem, tuple(works), file is None)
+    against = "the float32 model" if reference else "onnxruntime for the same model"
+    return Exploration(path.stem, tuple(works), file is None, against)
 
 
 def _packed(samples: Sequence[Sample]) -> bytes:

@@ -46,7 +46,7 @@ def choice_rows(outcomes: Sequence[Outcome], ram: int | None, flash: int | None)
             "RAM": f"{o.ram:,}",
             "flash": f"{o.flash:,}",
             "cycles": f"{o.cycles:,}",
-            "top-1 as float32": "n/a" if o.agreement is None else f"{100 * o.agreement:.1f} %",
+            "top-1": "n/a" if o.agreement is None else f"{100 * o.agreement:.1f} %",
             "fits": "yes" if o.fits(ram, flash) else "-",
         }
         for o in ordered

@@ -91,10 +91,34 @@ def _measure(work: Work) -> Result:
         what = subject(model, work.options, samples, work.limit)
         if work.reference is not None:
             what = _against(what, work.reference, Path(folder, "reference.onnx"))
-        try:
-            return _result(measure(what, work.options))
-        except BudgetError:  # how far off is worth knowing
-            return _result(measure(what, replace(work.options, ram=None, flash=None)))
+        return _result(_within(what, work.options))
+
+
+def _within(what: Subject, options: Options) -> Mapping[str, Any]:
+    """A row that keeps the budgets in total, if there is one.
+
+    The converter's budgets are for the arena and the constants. What else the image takes is known once
+    it is measured; then they are set again so that all of it fits.
+    """
+    try:
+        row = measure(what, options)
+    except BudgetError:  # how far off is worth knowing
+        return measure(what, replace(options, ram=None, flash=None))
+    ram = _left(options.ram, row["ram"]["total"], row["ram"]["arena"])
+    flash = _left(options.flash, row["flash"]["total"], row["flash"]["constants"])
+    if (ram, flash) == (options.ram, options.flash):
+        return row
+    try:
+        return measure(what, replace(options, ram=ram, flash=flash))
+    except BudgetError:
+        return row
+
+
+def _left(budget: int | None, total: int, part: int) -> int | None:
+    """What a part of the total may take so that the total keeps the budget; the budget where it does."""
+    if budget is None or total <= budget:
+        return budget
+    return max(budget - (total - part), 0)
 
 
 def _against(what: Subject, reference: bytes, path: Path) -> Subject:

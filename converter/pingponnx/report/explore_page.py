@@ -26,7 +26,7 @@ def explore_page(
         charts=True,
         title=f"Ways to build {label(exploration.name)}",
         verdict=verdict(outcomes, ram, flash),
-        made_up=exploration.made_up,
+        note=exploration.note,
         drawings=charts,
         choices=choice_rows(measured, ram, flash),
         peaks=list(peak_notes(measured)),
