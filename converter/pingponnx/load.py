@@ -128,7 +128,8 @@ class _Builder:
             data = np.ascontiguousarray(numpy_helper.to_array(proto))
         except (ValueError, TypeError) as error:
             raise ModelError(f"constant {name!r} is damaged: {error}", "export the model again") from error
-        self.tensors[name] = Tensor(name, data.shape, dtype, data=data)
+        shape = tuple(proto.dims)  # numpy gives contiguous scalars an axis
+        self.tensors[name] = Tensor(name, shape, dtype, data=data.reshape(shape))
 
     def _input(self, value: onnx.ValueInfoProto) -> None:
         kind = value.type.tensor_type
@@ -301,9 +302,14 @@ class _Builder:
             whole = x.dtype in (DType.S8, DType.U8, DType.S32)
             return fixed and whole and not node.attributes.get("block_size")
         makers = {output: n for n in self.nodes for output in n.outputs}
-        while name in makers and makers[name].op.moves_data:
-            name = makers[name].inputs[0]
-        return folds(node) and (name not in makers or isinstance(makers[name].op, QuantizeLinear))
+        waiting = [name]
+        while waiting:
+            maker = makers.get(waiting.pop())
+            if maker is not None and maker.op.moves_data:
+                waiting += [n for n in maker.inputs if n]
+            elif maker is not None and not isinstance(maker.op, QuantizeLinear):
+                return False
+        return folds(node)
 
     def _dequantize(self, node: OnnxNode, names: tuple[str, ...]) -> None:
         """Constants become quantized constants; an activation gets the quantization it is read with."""
@@ -326,7 +332,8 @@ class _Builder:
             after = self.tensors[node.outputs[0]].quantization
             for name in node.inputs:
                 x = self.tensors.get(name)
-                if node.op.moves_data and after is not None and x is not None and x.quantization is None:
+                fits = x is not None and x.quantization is None and x.dtype is not DType.BOOL
+                if node.op.moves_data and after is not None and x is not None and fits:
                     self.tensors[name] = replace(x, quantization=after)
 
 

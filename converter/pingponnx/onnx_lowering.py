@@ -4,6 +4,7 @@ Shapes must be known: run it on a model that `fold` has been over, and fold agai
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -17,18 +18,15 @@ from pingponnx.ir import Shape
 # op type -> from which output on they may be left out
 _OPTIONAL_SINCE = {"LSTM": 0, "GRU": 0, "RNN": 0, "LayerNormalization": 1, "Dropout": 1, "MaxPool": 1}
 
+_IMAGE = 4  # the rank of n c h w
+
 
 class Lowering:
     """Collects the nodes that stand for one node; names follow its first output."""
 
-    def __init__(
-        self,
-        node: onnx.NodeProto,
-        shapes: Mapping[str, Shape],
-        constants: set[str],
-        stored: Mapping[str, onnx.TensorProto],
-    ) -> None:
-        self.node, self.shapes, self.constants, self.stored = node, shapes, constants, stored
+    def __init__(self, node: onnx.NodeProto, known: "Known") -> None:
+        self.node, self.shapes, self.reals = node, known.shapes, known.reals
+        self.constants, self.stored = known.constants, known.stored
         self.attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         self.nodes: list[onnx.NodeProto] = []
 
@@ -58,16 +56,32 @@ class Lowering:
         return f"{self.node.output[0]}@{op_type.lower()}{len(self.nodes)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a model's values: shapes, which are constant, stored as what, and which are float32."""
+
+    shapes: Mapping[str, Shape]
+    constants: set[str]
+    stored: Mapping[str, onnx.TensorProto]
+    reals: frozenset[str]
+
+
+def _known(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> Known:
+    values = (*graph.input, *graph.value_info, *graph.output)
+    reals = (v.name for v in values if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT)
+    stored = {t.name: t for t in graph.initializer}
+    return Known(shapes, set(stored), stored, frozenset(reals))
+
+
 def lower(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
     """Replace what has a rule below, in place; False when nothing has."""
     graph, nodes, changed = model.graph, [], _drop_unread_outputs(model.graph)
-    stored = {t.name: t for t in graph.initializer}
-    constants = set(stored)
+    known = _known(graph, shapes)
     for node in graph.node:
-        if node.op_type in ("DequantizeLinear", "Transpose") and constants.issuperset(node.input):
-            constants.update(node.output)
+        if node.op_type in ("DequantizeLinear", "Transpose") and known.constants.issuperset(node.input):
+            known.constants.update(node.output)
         rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        found = rule(Lowering(node, shapes, constants, stored)) if rule else None
+        found = rule(Lowering(node, known)) if rule else None
         changed |= found is not None
         nodes.extend([node] if found is None else found)
     del graph.node[:]
@@ -85,6 +99,22 @@ def _drop_unread_outputs(graph: onnx.GraphProto) -> bool:
                 node.output[index] = ""
                 changed = True
     return changed
+
+
+def _spatial_mean(x: Lowering) -> list[onnx.NodeProto] | None:
+    """A mean over the pixels of an image, as torch's dynamo exporter writes AdaptiveAvgPool2d(1)."""
+    image = x.node.input[0]
+    shape = x.shapes.get(image, ())
+    axes = x.attributes.get("axes")
+    if len(x.node.input) > 1 and x.node.input[1]:
+        proto = x.stored.get(x.node.input[1])
+        axes = None if proto is None else numpy_helper.to_array(proto).tolist()
+    if image not in x.reals or len(shape) != _IMAGE or axes is None:
+        return None
+    if sorted(int(axis) % _IMAGE for axis in axes) != [2, 3]:
+        return None
+    pooled = x.add("GlobalAveragePool", image)
+    return x.done(pooled if x.attributes.get("keepdims", 1) else x.reshape(pooled, shape[:2]))
 
 
 def _gemm(x: Lowering) -> list[onnx.NodeProto] | None:
@@ -187,4 +217,5 @@ _RULES: dict[str, Callable[[Lowering], list[onnx.NodeProto] | None]] = {
     "Gemm": _gemm,
     "Einsum": _einsum,
     "Gather": _gather,
+    "ReduceMean": _spatial_mean,
 }

@@ -86,6 +86,8 @@ class Elementwise(Operator):
 
     name: str
 
+    each_value = True
+
     @classmethod
     def describe(cls, op_type: str) -> str:
         return ROWS[op_type].meaning
@@ -135,3 +137,11 @@ class Elementwise(Operator):
         overlap = {i: 0 for i in wide if site.inputs[i].dtype.bytes >= site.y.dtype.bytes}  # type: ignore[union-attr]
         arguments = (params, Input(0), Input(1), Output())
         return [Call(name, "elementwise.h", arguments, overlap=overlap, cycles=20 * site.y.size)]
+
+
+@operator("Max", "Min")
+@dataclass(frozen=True, slots=True)
+class Extreme(Elementwise):
+    """The larger or smaller of two values: one of them, so that codes of one quantization will do."""
+
+    moves_data = True

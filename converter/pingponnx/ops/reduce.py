@@ -159,3 +159,11 @@ class Reduce(Operator):
         name = f"{self.name.lower()}_{site.suffix}"
         arguments = (Struct("reduce_params", fields), Input(), Output())
         return [Call(name, "reduce.h", arguments, cycles=15 * site.x.size)]
+
+
+@operator("ReduceMax", "ReduceMin")
+@dataclass(frozen=True, slots=True)
+class ReduceExtreme(Reduce):
+    """The largest or smallest value: one of them, so that codes will do."""
+
+    moves_data = True

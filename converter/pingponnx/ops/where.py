@@ -17,6 +17,9 @@ from pingponnx.ops.broadcast import broadcast_shape, merged, padded
 class Where(Operator):
     """The second operand where the first is true, else the third; all are broadcast."""
 
+    each_value = True
+    moves_data = True
+
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         broadcast_shape(node, 3)

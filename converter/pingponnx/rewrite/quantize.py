@@ -72,12 +72,17 @@ def _quantizer_after(graph: Graph, node: Node, readers: dict[str, list[Node]]) -
     return found if len({n.op.to for n in found}) == 1 else []  # type: ignore[attr-defined]
 
 
+def _codes(tensor: Tensor) -> bool:
+    """True for an activation that stands for real numbers: neither a constant nor truth values."""
+    return not tensor.constant and tensor.dtype is not DType.BOOL
+
+
 def _fold_node(graph: Graph) -> Graph | None:
     producers, readers = graph.producers(), graph.consumers()
     for node in graph.nodes:
         if isinstance(node.op, QuantizeLinear | DequantizeLinear) or len(node.outputs) != 1:
             continue
-        activations = [n for n in node.inputs if n and not graph.tensors[n].constant]
+        activations = [n for n in node.inputs if n and _codes(graph.tensors[n])]
         if not activations or not all(_is_dequantize(producers.get(n)) for n in activations):
             continue
         after = _quantizer_after(graph, node, readers)
@@ -98,7 +103,7 @@ def _folded(
     graph: Graph, node: Node, producers: dict[str, Node], y: Tensor
 ) -> tuple[tuple[Node, ...], list[Tensor]] | None:
     """The integer node (with requantized inputs in front where it only moves data), or None."""
-    sources = [n if not n or graph.tensors[n].constant else producers[n].inputs[0] for n in node.inputs]
+    sources = [producers[n].inputs[0] if n and _codes(graph.tensors[n]) else n for n in node.inputs]
     extra: list[Node] = []
     tensors: list[Tensor] = []
     if node.op.moves_data:
@@ -107,7 +112,7 @@ def _folded(
         same: dict[str, str] = {}
         for i, name in enumerate(sources):
             x = graph.tensors[name]
-            if x.quantization != y.quantization and name not in same:
+            if x.quantization != y.quantization and name not in same and x.dtype is not DType.BOOL:
                 aligned = _aligned(graph, x, f"{name}@{node.name}", y)
                 if not x.constant:
                     extra.append(Node(f"{node.name}/requantize{i}", Requantize(), (name,), (aligned.name,)))

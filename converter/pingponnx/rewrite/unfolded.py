@@ -122,4 +122,4 @@ def _why_float(
 
 
 def _kind(node: Node) -> str:
-    return type(node.op).__name__
+    return str(getattr(node.op, "name", "") or type(node.op).__name__)

@@ -1,0 +1,104 @@
+"""What the quantizer of onnxruntime wraps, family by family: integers, or a float island with a reason."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+from models import HOST, Builder, assert_proven, ops, save
+from pingponnx.pipeline import normal_form
+from pingponnx.rewrite.unfolded import conversions
+
+Net = Callable[[Builder, str], str]
+LINEAR = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+TWICE = np.array([1, 1, 2, 2], np.float32)
+
+
+def _i(*values: int) -> Any:
+    return np.array(values, np.int64)
+
+
+def _split(net: Builder, a: str) -> str:
+    net.nodes.append(helper.make_node("Split", [a], ["s0", "s1"], num_outputs=2, axis=1, name="split"))
+    return net.add("Concat", "s1", "s0", axis=1)
+
+
+def _pooled(net: Builder, a: str, **attributes: Any) -> str:
+    return net.add("ReduceMean", a, _i(-1, -2), **attributes)
+
+
+INTEGER: dict[str, tuple[Net, str]] = {
+    "Elu": (lambda net, a: net.add("Elu", a), "Function"),
+    "HardSwish": (lambda net, a: net.add("HardSwish", a), "Function"),
+    "Clip": (lambda net, a: net.add("Clip", a, np.float32(0.1), np.float32(0.7)), ""),
+    "Concat": (lambda net, a: net.add("Concat", a, net.conv(a, 4, 2, pads=[1] * 4), axis=1), "Concat"),
+    "Max": (lambda net, a: net.add("Max", a, net.conv(a, 4, 4, pads=[1] * 4)), "Extreme"),
+    "Min with a constant": (lambda net, a: net.add("Min", a, np.float32(0.3)), "Extreme"),
+    "Where": (
+        lambda net, a: net.add("Where", np.arange(8) > 3, a, net.conv(a, 4, 4, pads=[1] * 4)),
+        "Where",
+    ),
+    "ReduceMax": (lambda net, a: net.add("ReduceMax", a, _i(3), keepdims=1), "ReduceExtreme"),
+    "ReduceMean": (lambda net, a: _pooled(net, a, keepdims=1), "AveragePool"),
+    "ReduceMean, Reshape": (
+        lambda net, a: net.add("Reshape", _pooled(net, a, keepdims=0), _i(1, 4, 1, 1)),
+        "AveragePool",
+    ),
+    "Resize nearest": (lambda net, a: net.add("Resize", a, "", TWICE, **NEAREST), "Resize"),
+    "Resize linear": (lambda net, a: net.add("Resize", a, "", TWICE, **LINEAR), "Interpolate"),
+    "Slice": (lambda net, a: net.add("Slice", a, _i(1, 0), _i(7, 8), _i(2, 3), _i(2, 1)), "Slice"),
+    "Split": (_split, "Slice"),
+    "Softmax": (lambda net, a: net.add("Softmax", a, axis=-1), "Softmax"),
+    "Transpose": (lambda net, a: net.add("Transpose", a, perm=[0, 1, 3, 2]), "Transpose"),
+}
+ISLANDS: dict[str, tuple[Net, str]] = {
+    "PRelu": (lambda net, a: net.add("PRelu", net.conv(a, 4, 4), np.abs(net.normal(4, 1, 1))), "PRelu"),
+    "InstanceNormalization": (
+        lambda net, a: net.add("InstanceNormalization", a, net.normal(4), net.normal(4)),
+        "InstanceNorm",
+    ),
+}
+
+
+class _Calibration(CalibrationDataReader):
+    def __init__(self) -> None:
+        rng = np.random.default_rng(3)
+        self.data = iter([{"x": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)} for _ in range(4)])
+
+    def get_next(self) -> Any:
+        return next(self.data, None)
+
+
+def _quantized(function: Net, folder: Path) -> Path:
+    """Conv, Relu, what is tested, Relu, quantized by onnxruntime."""
+    net = Builder()
+    a = net.add("Relu", net.conv("x", 3, 4, pads=[1, 1, 1, 1]))
+    y = net.add("Softmax", net.add("Flatten", function(net, a)))
+    path, plain = folder / "model.onnx", save(net.model({"x": [1, 3, 8, 8]}, y, opset=20), folder / "f.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantize_static(plain, path, _Calibration(), per_channel=True)
+    return path
+
+
+@pytest.mark.parametrize("name", INTEGER)
+def test_it_runs_on_integers(name: str, tmp_path: Path) -> None:
+    function, operator = INTEGER[name]
+    path = _quantized(function, tmp_path)
+    graph = normal_form(path, HOST)
+    assert conversions(graph) == () and (not operator or operator in ops(graph))
+    assert_proven(path)
+
+
+@pytest.mark.parametrize("name", ISLANDS)
+def test_it_is_an_island_with_a_reason(name: str, tmp_path: Path) -> None:
+    function, operator = ISLANDS[name]
+    path = _quantized(function, tmp_path)
+    assert {c.reason for c in conversions(normal_form(path, HOST))} == {f"{operator}: no integer kernel"}
+    assert_proven(path)
