@@ -58,7 +58,7 @@ class Lowering:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a model's values: shapes, which are constant, stored as what, and which are float32."""
+    """What is known of a model's values: shapes, which are constant or stored, and which are float32."""
 
     shapes: Mapping[str, Shape]
     constants: set[str]
