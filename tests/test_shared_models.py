@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from models import assert_proven, converted, execute
@@ -16,6 +17,7 @@ from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Options, normal_form
 from pingponnx.rewrite import fuse
 from pingponnx.samples import Sample, random_samples, read_samples
+from stepping import stepped, unrolled
 
 EXPECTED = tomllib.loads(Path(__file__).with_name("shared_models.toml").read_text())
 PROVEN: list[str] = [*EXPECTED["models"], *(f"ops/{name}" for name in EXPECTED["ops"])]
@@ -108,3 +110,16 @@ def test_keyword_spotting_is_as_accurate_as_onnxruntime(shared_models: Path) -> 
     golden = np.array([oracle.outputs(sample)[0].argmax() for sample in samples])
     assert float((found == golden).mean()) >= 0.99
     assert round(float((found == labels).mean()), 3) >= 0.902
+
+
+def test_two_lstm_layers_keep_their_state_as_onnxruntime_does(shared_models: Path, tmp_path: Path) -> None:
+    """h and c of both layers: outputs of a run, inputs of the next, in the same bytes."""
+    path = shared_models / "patterns" / "lstm_state.dynamo.onnx"
+    model = onnx.load(path)
+    pairs = tuple(zip(("h", "c"), (o.name for o in model.graph.output[1:]), strict=True))
+    conversion = converted(path, states=pairs)
+    offsets = conversion.plan.offsets
+    assert all(offsets[old] == offsets[new] for old, new in conversion.graph.states.items())
+    xs = np.random.default_rng(0).normal(size=(6, 5, 1, 6)).astype(np.float32)
+    for got, want in zip(stepped(conversion, xs, tmp_path), unrolled(model, xs, pairs), strict=True):
+        np.testing.assert_allclose(got.reshape(want.shape), want, atol=1e-5)
