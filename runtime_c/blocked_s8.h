@@ -202,4 +202,21 @@ static inline int8_t blocked_s8_output(int32_t acc, blocked_s8_scaling s, int32_
     return clamp_s8(value, s.low, s.high);
 }
 
+/* Outputs of four channels from `channel` on; the usual scales and limits are asked for once. */
+static BLOCKED_INLINE void blocked_s8_outputs(const int32_t sums[BLOCKED_CHANNELS], blocked_s8_scaling s,
+                                              int32_t channel, int8_t *out) {
+    if (s.shift == NULL && s.low == INT8_MIN && s.high == INT8_MAX) {
+        const blocked_s8_scaling usual = {
+            s.multiplier + channel * s.channel_step, NULL, s.channel_step, s.zero_point, INT8_MIN, INT8_MAX};
+        /* no store may come between the loads of multipliers, which it might have changed */
+        const int8_t a = blocked_s8_output(sums[0], usual, 0), b = blocked_s8_output(sums[1], usual, 1);
+        const int8_t c = blocked_s8_output(sums[2], usual, 2), d = blocked_s8_output(sums[3], usual, 3);
+        out[0] = a, out[1] = b, out[2] = c, out[3] = d;
+        return;
+    }
+    for (int32_t c = 0; c < BLOCKED_CHANNELS; ++c) {
+        out[c] = blocked_s8_output(sums[c], s, channel + c);
+    }
+}
+
 #endif

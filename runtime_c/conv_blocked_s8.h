@@ -85,6 +85,10 @@ static BLOCKED_INLINE int32_t conv_blocked_s8_sums(const conv_params_s8 *p, cons
 static BLOCKED_INLINE int32_t conv_blocked_s8_best(const conv_params_s8 *p, const int8_t *const *rows,
                                                    int32_t lines, int32_t x, const int8_t *w,
                                                    const int32_t *bias, int32_t best[2 * BLOCKED_CHANNELS]) {
+    if (lines == 1 && p->pool_w == 1) {
+        return conv_blocked_s8_sums(p, rows, x * p->pool_stride_w, p->pool_stride_w, x + 1 < p->out_w, w,
+                                    bias, best);
+    }
     int32_t sums[2 * BLOCKED_CHANNELS], outputs = 1;
     for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
         best[i] = INT32_MIN;
@@ -127,6 +131,10 @@ static BLOCKED_INLINE void conv_blocked_s8_lines(const conv_params_s8 *p, const 
             done = conv_blocked_s8_best(p, rows, lines, x, weights, bias, best);
             for (int32_t i = 0; i < done; ++i) {
                 int8_t *out = output + (ptrdiff_t)(x + i) * p->out_c + oc;
+                if (first && channels == BLOCKED_CHANNELS) {
+                    blocked_s8_outputs(best + i * BLOCKED_CHANNELS, scaling, oc, out);
+                    continue;
+                }
                 for (int32_t c = 0; c < channels; ++c) {
                     const int8_t value = blocked_s8_output(best[i * BLOCKED_CHANNELS + c], scaling, oc + c);
                     out[c] = first || value > out[c] ? value : out[c];

@@ -28,6 +28,17 @@ static inline int8_t *conv_gathered_s8_window(const conv_params_s8 *p, const int
 static BLOCKED_INLINE void conv_gathered_s8_sums(const conv_params_s8 *p, const int8_t *window, int32_t count,
                                                  int32_t depth, const int8_t *w, const int32_t *bias,
                                                  int32_t best[2 * BLOCKED_CHANNELS]) {
+    if (p->pool_h * p->pool_w == 1) {
+        for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
+            best[i] = bias[i % BLOCKED_CHANNELS];
+        }
+        if (count == 2) {
+            blocked_s8_pair(best, window, depth, w, depth);
+        } else {
+            blocked_s8_run(best, window, w, depth);
+        }
+        return;
+    }
     for (int32_t i = 0; i < 2 * BLOCKED_CHANNELS; ++i) {
         best[i] = INT32_MIN;
     }
@@ -75,6 +86,10 @@ static BLOCKED_INLINE void conv_gathered_s8_lines(const conv_params_s8 *p, const
                                   weights + (ptrdiff_t)oc * depth, bias + oc, best);
             for (int32_t i = 0; i < outputs; ++i) {
                 int8_t *out = output + i * p->out_c + oc;
+                if (first && oc + BLOCKED_CHANNELS <= p->out_c) {
+                    blocked_s8_outputs(best + i * BLOCKED_CHANNELS, scaling, oc, out);
+                    continue;
+                }
                 for (int32_t c = 0; c < min_s32(BLOCKED_CHANNELS, p->out_c - oc); ++c) {
                     const int8_t value = blocked_s8_output(best[i * BLOCKED_CHANNELS + c], scaling, oc + c);
                     out[c] = first || value > out[c] ? value : out[c];

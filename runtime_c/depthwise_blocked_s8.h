@@ -61,16 +61,43 @@ static inline int32_t depthwise_blocked_s8_taps(const conv_params_s8 *p, int32_t
     return min_s32(max_s32(reach, 0), p->kernel_w);
 }
 
+#if defined(DEPTHWISE_BLOCKED_ROW)
+/* A window of 3x3 taps with what is beyond the map's edges. */
+static BLOCKED_INLINE void depthwise_blocked_s8_window(const conv_params_s8 *p, const int8_t *const *rows,
+                                                       ptrdiff_t start, int32_t from, int32_t to,
+                                                       uint32_t window[9]) {
+    const uint32_t zero_points = (uint8_t)p->input_zero_point * 0x01010101u;
+    const int32_t step = p->dilation_w * p->in_c;
+    for (int32_t ky = 0; ky < 3; ++ky) {
+        for (int32_t kx = 0; kx < 3; ++kx, ++window) {
+            *window = zero_points;
+            if (rows[ky] != NULL && from <= kx && kx < to) {
+                memcpy(window, rows[ky] + start + (ptrdiff_t)kx * step, sizeof *window);
+            }
+        }
+    }
+}
+#endif
+
 /* Sums of four channels of the pixel whose first tap is at `start` in a row; taps [from, to) are in the map.
  */
 static BLOCKED_INLINE void depthwise_blocked_s8_sums(const conv_params_s8 *p, const int8_t *const *rows,
                                                      ptrdiff_t start, int32_t from, int32_t to,
                                                      const int8_t *w, const int32_t *bias,
                                                      int32_t sums[BLOCKED_CHANNELS]) {
-    const int32_t taps = p->kernel_w, step = p->dilation_w * p->in_c;
+    const int32_t taps = p->kernel_w;
+    int32_t step = p->dilation_w * p->in_c;
 #if defined(DEPTHWISE_BLOCKED_ROW)
-    if (p->kernel_h == 3 && taps == 3 && p->dilation_h == 1 && to - from == 3 && rows[0] != NULL &&
-        rows[1] != NULL && rows[2] != NULL) {
+    if (p->kernel_h == 3 && taps == 3 && p->dilation_h == 1) {
+        uint32_t window[9];
+        const int8_t *inner[3];
+        if (to - from < 3 || rows[0] == NULL || rows[1] == NULL || rows[2] == NULL) {
+            depthwise_blocked_s8_window(p, rows, start, from, to, window);
+            for (int32_t ky = 0; ky < 3; ++ky) {
+                inner[ky] = (const int8_t *)(window + 3 * ky);
+            }
+            rows = inner, start = 0, step = BLOCKED_CHANNELS;
+        }
         int32_t a = bias[0], b = bias[1], c = bias[2], d = bias[3], t, u, v, x, y, z;
         const int8_t *in;
         __asm(DEPTHWISE_BLOCKED_ROW DEPTHWISE_BLOCKED_ROW DEPTHWISE_BLOCKED_ROW
@@ -114,6 +141,13 @@ static BLOCKED_INLINE void depthwise_blocked_s8_lines(const conv_params_s8 *p, c
         int32_t to = max_s32(from, depthwise_blocked_s8_taps(p, p->in_w - column));
         const int8_t *w = weights;
         for (int32_t oc = 0; oc < p->out_c; oc += BLOCKED_CHANNELS, output += BLOCKED_CHANNELS, w += depth) {
+            if (lines == 1 && p->pool_w == 1 && first) {
+                int32_t sums[BLOCKED_CHANNELS];
+                depthwise_blocked_s8_sums(p, rows, (ptrdiff_t)column * p->in_c + oc, from, to, w, bias + oc,
+                                          sums);
+                blocked_s8_outputs(sums, scaling, oc, output);
+                continue;
+            }
             int32_t best[BLOCKED_CHANNELS] = {INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN};
             for (int32_t py = 0; py < lines; ++py) {
                 for (int32_t px = 0; px < p->pool_w; ++px) {

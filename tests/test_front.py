@@ -33,8 +33,9 @@ def points(lenet: Graph) -> tuple[Point, ...]:
 
 
 def _costs(conversion: Conversion) -> tuple[int, int, int]:
-    chosen = [call for call in conversion.calls if call]
-    return conversion.plan.arena, sum(c.constants for c in chosen), sum(c.cycles for c in chosen)
+    calls = {k: call for k, call in enumerate(conversion.calls) if call}
+    cycles = sum(c.predicted(by_rows=k in conversion.plan.streamed) for k, c in calls.items())
+    return conversion.plan.arena, sum(c.constants for c in calls.values()), cycles
 
 
 # -- the front --------------------------------------------------------------------------------------

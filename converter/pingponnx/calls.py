@@ -171,6 +171,7 @@ class Rows:
     accumulator: int = 0  # bytes that live from the first to the last unit of an output row
     elementwise: bool = False
     forward_only: bool = False  # sums of floats depend on their order
+    cycles: int = 0  # predicted, of all units
 
     @property
     def any_rows(self) -> bool:
@@ -195,7 +196,7 @@ class Call:
     scratch: int = 0
     overlap: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
     macs: int = 0
-    cycles: int = 0  # rough estimate, used only to rank the candidates of one node
+    cycles: int = 0  # predicted, see kernels/predict.py
     fallback: str = ""  # why a CMSIS-NN variant node runs our plain kernel; empty when it does not
     scratch_query: "ScratchQuery | None" = None
     checked: bool = False  # the function returns a status, 0 for success
@@ -205,11 +206,15 @@ class Call:
         """Whose function, header and arguments run: that of a whole output, or of its rows."""
         return self.rows if by_rows and self.rows else self
 
+    def predicted(self, *, by_rows: bool) -> int:
+        """Cycles of the form that runs."""
+        return (by_rows and self.rows and self.rows.cycles) or self.cycles
+
     @property
     def needs(self) -> tuple[object, ...]:
         """All that a memory plan depends on."""
         rows, overlap = self.rows, tuple(sorted(self.overlap.items()))
-        by_rows = rows and replace(rows, function="", header="", arguments=(), windows={})
+        by_rows = rows and replace(rows, function="", header="", arguments=(), windows={}, cycles=0)
         windows = tuple(rows.windows.items()) if rows else ()
         return bool(self.function), self.scratch, overlap, windows, repr(by_rows), rows and rows.any_rows
 

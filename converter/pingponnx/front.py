@@ -102,6 +102,6 @@ class _Sweep:
         wish = wish_of(replace(self.options, goal=goal, ram=budget.ram))
         calls, memory = decide(replace(self.task, wish=wish), goal, budget)
         self.tried()
-        chosen = [call for call in calls if call]
-        constants, cycles = sum(c.constants for c in chosen), sum(c.cycles for c in chosen)
+        constants = sum(call.constants for call in calls if call)
+        cycles = sum(c.predicted(by_rows=k in memory.streamed) for k, c in enumerate(calls) if c)
         return Point(goal, budget, memory.arena, constants, cycles)

@@ -219,7 +219,7 @@ def _nodes(conversion: Conversion, counts: Mapping[int, Mapping[str, int]]) -> l
             "kernel": call.form(by_rows=index in conversion.plan.streamed).function,
             "macs": call.macs,
             **{key: counts.get(index, {}).get(key) for key in _COUNTS},
-            "predicted_cycles": call.cycles or None,
+            "predicted_cycles": call.predicted(by_rows=index in conversion.plan.streamed) or None,
             "scratch": call.scratch,
             "fallback": call.fallback or None,
         }

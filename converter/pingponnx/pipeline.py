@@ -114,7 +114,11 @@ def normal_form(path: Path, options: Options) -> Graph:
 def convert(normal: Graph, options: Options) -> Conversion:
     """Select kernels, plan memory and emit C for one variant and target; touches no file of the user's."""
     task = task_of(normal, options)
-    calls, memory = decide(task, options.goal, Budget(options.ram, options.flash))
+    return conversion(task, options, *decide(task, options.goal, Budget(options.ram, options.flash)))
+
+
+def conversion(task: Task, options: Options, calls: Calls, memory: Plan) -> Conversion:
+    """Emit C for calls that were chosen and planned."""
     settings = Settings(
         options.variant, options.target, str(options.goal), options.rounding, options.hot_weights
     )

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from pingponnx.calls import Call
+from pingponnx.kernels.predict import predicted
 from pingponnx.ops import Operator, Site
 from pingponnx.targets import Target
 
@@ -39,7 +40,12 @@ def _modules() -> tuple[str, ...]:
 
 
 def candidates(op: Operator, site: Site, target: Target) -> list[Call]:
-    """All our calls for a node on a target, the plain one first."""
+    """All our calls for a node on a target, the plain one first, with predicted cycles."""
+    return [predicted(call, site, target) for call in estimated(op, site, target)]
+
+
+def estimated(op: Operator, site: Site, target: Target) -> list[Call]:
+    """The same with the cycles that their modules estimate."""
     _modules()
     offered = (call for offer in _OFFERS.get(type(op), ()) for call in offer(op, site, target))
     return [*op.kernels(site), *offered]
