@@ -43,7 +43,7 @@ bench: setup
 
 # Every model of ../shared/models, both variants, against onnxruntime: docs/models.md
 models: setup
-	$(BIN)/python tools/models.py
+	$(BIN)/python tools/compare_models.py
 
 # How long the tool itself takes
 times: setup
