@@ -2,7 +2,7 @@
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
 # make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
-.PHONY: demo test check format setup toolchain browser bench models times baseline bench-baseline docs clean
+.PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,6 +44,10 @@ bench: setup
 # Every model of ../shared/models, both variants, against onnxruntime: docs/models.md
 models: setup
 	$(BIN)/python tools/compare_models.py
+
+# Predictions of cycles, fitted to measured layers: an hour
+calibrate: setup
+	PYTHONPATH=tests $(BIN)/python tools/calibrate.py
 
 # How long the tool itself takes
 times: setup

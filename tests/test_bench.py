@@ -4,7 +4,20 @@ import json
 from typing import Any
 
 import pytest
-from bench import BASELINE, CORES, GOALS, NETWORKS, SUBSET, Cell, cells, measure_cells, regressions, table
+from bench import (
+    BASELINE,
+    CORES,
+    GOALS,
+    NETWORKS,
+    PREDICTED,
+    SUBSET,
+    Cell,
+    cells,
+    measure_cells,
+    regressions,
+    table,
+    worst_prediction,
+)
 from rich.console import Console
 
 from pingponnx.build import compiler_version
@@ -34,6 +47,14 @@ def test_no_instruction_more_than_in_the_baseline(measured: dict[str, dict[str, 
     assert not worse, "\n".join(["`make baseline` updates it on purpose", *worse])
 
 
+@pytest.mark.qemu
+def test_predicted_cycles_are_near_those_that_are_measured(measured: dict[str, dict[str, Any]]) -> None:
+    """On every node: kernels are chosen by predictions. `make calibrate` fits them anew."""
+    worst = {key: worst_prediction(row) for key, row in measured.items()}
+    assert {key: found for key, found in worst.items() if abs(found[0]) > PREDICTED} == {}
+    assert all(p for row in measured.values() for _, p, _ in row["nodes"].values())
+
+
 def test_a_regression_of_one_instruction_is_found() -> None:
     row = {"instructions": 1000}
     assert list(regressions({"a": row}, {"a": row})) == []
@@ -44,7 +65,7 @@ def test_a_regression_of_one_instruction_is_found() -> None:
 
 def test_the_table_says_what_is_met_and_missed() -> None:
     ours, theirs = Cell("lenet5_int8", "cortex-m4", GOALS[0]), Cell("lenet5_int8", "cortex-m4", None)
-    node = {"n": ["k", 90, 100]}
+    node = {"n": ["k", 9_000, 10_000], "tiny": ["k", 1, 100]}
     row = {"instructions": 1, "ram": 1, "constants": 1, "code": 1, "exact": True, "nodes": node}
     for cycles, verdict in ((100, "6.0 met"), (125, "6.0 missed by 20.0 %")):
         rows = {ours.key: {**row, "cycles": cycles}, theirs.key: {**row, "cycles": 600}}
