@@ -74,7 +74,7 @@ def decide(task: Task, goal: Goal, budget: Budget) -> tuple[Calls, Plan]:
     if goal is Goal.RAM:
         calls = _small(task, flash)
     else:
-        calls = _within_ram(task, _within_flash(task.offers, _fastest, flash), goal, budget.ram)
+        calls = _within_ram(task, _within_flash(task.offers, _fastest, flash), goal, budget)
     memory = task.plan(calls, task.wish.effort)
     if budget.ram is not None and memory.arena > budget.ram and goal is not Goal.RAM:
         calls = _small(task, budget.flash)
@@ -134,33 +134,49 @@ def _exchanged(calls: Calls, index: int, call: Call) -> Calls:
 # -- RAM --------------------------------------------------------------------------------------------
 
 
-def _within_ram(task: Task, calls: Calls, goal: Goal, budget: int | None) -> Calls:
+def _within_ram(task: Task, calls: Calls, goal: Goal, budget: Budget) -> Calls:
     """Exchanges kernels at the fullest moment for leaner ones until the arena is small enough.
+
+    The budget of flash is kept; where that leaves no exchange, the arena stays too large.
 
     Without a budget balanced may take what the paper's ping-pong takes, cycles any arena.
     """
     while True:
         memory = task.plan(calls, Effort.FAST)
-        limit = budget
+        limit = budget.ram
         if goal is Goal.BALANCED and not task.wish.banks:
             ping_pong = memory.strategies["ping_pong"]
             limit = ping_pong if limit is None else min(limit, ping_pong or limit)
         if limit is None or memory.arena <= limit:
             return calls
-        leaner = list(_leaner(task, calls, fullest(memory))) or list(_leaner(task, calls, range(len(calls))))
+        offers = _affordable(task.offers, calls, budget.flash)
+        leaner = list(_leaner(offers, calls, fullest(memory))) or list(
+            _leaner(offers, calls, range(len(calls)))
+        )
         if not leaner:
             return calls
         _, index, call = min(leaner, key=lambda e: e[:2])
         calls = _exchanged(calls, index, call)
 
 
-def _leaner(task: Task, calls: Calls, nodes: Sequence[int]) -> Iterator[tuple[float, int, Call]]:
+def _affordable(offers: Offers, calls: Calls, flash: int | None) -> Offers:
+    """What can be exchanged for a call, one at a time, within a budget of constants."""
+    if flash is None:
+        return offers
+    left = flash - _constants(calls)
+    return tuple(
+        tuple(c for c in row if now and c.constants - now.constants <= left)
+        for row, now in zip(offers, calls, strict=True)
+    )
+
+
+def _leaner(offers: Offers, calls: Calls, nodes: Sequence[int]) -> Iterator[tuple[float, int, Call]]:
     """For each node the next leaner call, with its price in cycles a byte of scratch."""
     for index in nodes:
         now = calls[index]
         if now is None:
             continue
-        others = [c for c in task.offers[index] if _leanest(c)[:3] < _leanest(now)[:3]]
+        others = [c for c in offers[index] if _leanest(c)[:3] < _leanest(now)[:3]]
         if others:
             best = min(others, key=lambda c: c.cycles)
             saved = max(now.scratch - best.scratch, 1)
