@@ -45,7 +45,7 @@ bench: setup
 models: setup
 	$(BIN)/python tools/compare_models.py
 
-# Predictions of cycles, fitted to measured layers: an hour
+# Predictions of cycles, fitted to measured layers: half an hour
 calibrate: setup
 	PYTHONPATH=tests $(BIN)/python tools/calibrate.py
 
