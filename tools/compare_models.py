@@ -30,6 +30,8 @@ from pingponnx.verification import Agreement, decode
 ROOT = Path(__file__).resolve().parents[1]
 VARIANTS = ("optimised", "cmsis-nn")
 FEW = 10
+CORES = tuple(f"cortex-{core}" for core in ("m0", "m3", "m4", "m7", "m33", "m55"))
+BENCHMARK = "mlperf_*_int8"  # MLPerf Tiny's networks are measured on every core
 
 
 def outputs_of_all(what: Subject, samples: Sequence[Sample]) -> tuple[Agreement, list[Any]]:
@@ -119,6 +121,40 @@ def table(rows: Sequence[Mapping[str, Any]], target: str) -> Iterator[str]:
         )
 
 
+def on_cores(path: Path, base: Options) -> Iterator[str]:
+    """Rows of a model on every core that holds it."""
+    what = subject(path, base, None, 3)
+    for core in CORES:
+        try:
+            rows = [measure(what, replace(base, target=core, variant=name)) for name in VARIANTS]
+        except Error as error:
+            yield f"| {cell(path.stem)} | {core} | {cell(str(error).splitlines()[0])} | | | |"
+            continue
+        same = all(r["equal_to_reference"] for r in rows) and len({r["output_sha256"] for r in rows}) == 1
+        cost = [
+            " / ".join(f"{n:,}" for n in numbers)
+            for numbers in (
+                [r["ram"]["total"] for r in rows],
+                [r["flash"]["total"] for r in rows],
+                [r["cycles"] for r in rows],
+            )
+        ]
+        yield f"| {cell(path.stem)} | {core} | {' | '.join(cost)} | {'yes' if same else 'NO'} |"
+
+
+def core_table(models: Sequence[Path], base: Options) -> Iterator[str]:
+    """MLPerf Tiny on every core; nothing when none of its networks is among the models."""
+    found = [path for path in models if path.match(BENCHMARK + ".onnx")]
+    if not found:
+        return
+    yield from ("", "## MLPerf Tiny on every core", "")
+    yield "| model | core | RAM | flash | cycles | same bytes, equal to the reference |"
+    yield "|---|---|---:|---:|---:|---|"
+    with ThreadPoolExecutor(2) as pool:
+        for lines in pool.map(lambda path: list(on_cores(path, base)), found):
+            yield from lines
+
+
 def main() -> None:
     """Examine the models and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -141,7 +177,8 @@ def main() -> None:
 
         with ThreadPoolExecutor(2) as pool:
             rows = list(pool.map(one, models))
-    write_file(arguments.out, ("\n".join(table(rows, arguments.target)) + "\n").encode())
+    lines = [*table(rows, arguments.target), *core_table(models, base)]
+    write_file(arguments.out, ("\n".join(lines) + "\n").encode())
     if arguments.json:
         write_file(arguments.json, json.dumps(rows, indent=1).encode())
     print(f"{arguments.out.name}: {len(rows)} models")
