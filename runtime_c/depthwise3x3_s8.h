@@ -29,12 +29,18 @@ enum { DEPTHWISE3X3_WORDS = 6 };
 enum { DEPTHWISE3X3_WORDS = 5 }; /* the shift is PINGPONNX_PLAIN_SHIFT */
 #endif
 
-/* What a channel's line needs of memory. */
+/* What the lines of four channels need of memory. */
 typedef struct {
-    int32_t bias, multiplier, shift;
     int32_t zero;                     /* point of the output */
     int32_t rest;                     /* 1: the first column of `last` completes another output */
-    const depthwise3x3_columns *last; /* the pairs before it complete as many outputs as the stride takes */
+    int32_t odd;                      /* 1: the number of pairs that complete outputs is odd */
+    int32_t bytes;                    /* of two channels' pairs */
+    const depthwise3x3_columns *stop; /* behind the other two channels' */
+    const int32_t *words;             /* constants of the next channel */
+    int8_t *out;                      /* its first output */
+    const depthwise3x3_columns *in,
+        *last; /* pairs between them complete as many outputs as the stride takes */
+    int32_t bias, multiplier, shift;
 } depthwise3x3_line;
 
 #if defined(DEPTHWISE3X3_ASM)
@@ -57,7 +63,8 @@ typedef struct {
     "smmulr %[" #sum "], %[" #sum "], %[z]\n\t"                                                              \
     "add %[" #sum "], %[" #sum "], %[" #sum "], asr #31\n\t"
 #define DW_LOAD_SHIFT "ldr %[z], %[shift]\n\t"
-#define DW_FETCH_SHIFT "ldr %[y], [%[t], #20]\n\t"
+#define DW_FETCH_SHIFT "ldr %[y], [%[z], #20]\n\t"
+#define DW_CHANNEL_BYTES "24"
 #define DW_KEEP_SHIFT "str %[y], %[shift]\n\t"
 #define DW_SHIFT(sum)                                                                                        \
     "asrs %[" #sum "], %[" #sum "], %[z]\n\t"                                                                \
@@ -67,21 +74,29 @@ typedef struct {
 #define DW_SCALE(sum) "smmlar %[" #sum "], %[" #sum "], %[z], %[t]\n\t"
 #define DW_LOAD_SHIFT
 #define DW_FETCH_SHIFT
+#define DW_CHANNEL_BYTES "20"
 #define DW_KEEP_SHIFT
 #define DW_SHIFT(sum) "ssat %[" #sum "], #8, %[" #sum "]\n\t"
 #endif
 
-/* The registers of the channel; its bias is in t. */
-#define DW_CHANNEL                                                                                           \
-    "ldr %[left], [%[t]]\n\t"                                                                                \
-    "ldr %[right], [%[t], #4]\n\t"                                                                           \
-    "ldr %[end], [%[t], #8]\n\t"                                                                             \
-    "ldr %[x], [%[t], #16]\n\t" DW_FETCH_SHIFT "ldr %[t], [%[t], #12]\n\t"                                   \
-    "str %[x], %[multiplier]\n\t" DW_KEEP_SHIFT "str %[t], %[bias]\n\t"                                      \
-    "sxtb16 %[centre], %[left], ror #8\n\t"                                                                  \
+/* The registers of the next channel; its bias is in t. */
+#define DW_CHANNEL(odd)                                                                                      \
+    "ldr %[z], %[words]\n\t"                                                                                 \
+    "ldr %[in], %[first]\n\t"                                                                                \
+    "ldr %[out], %[to]\n\t"                                                                                  \
+    "ldr %[left], [%[z]]\n\t"                                                                                \
+    "ldr %[right], [%[z], #4]\n\t"                                                                           \
+    "ldr %[end], [%[z], #8]\n\t"                                                                             \
+    "ldr %[t], [%[z], #12]\n\t"                                                                              \
+    "ldr %[x], [%[z], #16]\n\t" DW_FETCH_SHIFT "sxtb16 %[centre], %[left], ror #8\n\t"                       \
+    "str %[t], %[bias]\n\t"                                                                                  \
     "sxtb16 %[left], %[left]\n\t"                                                                            \
-    "sxtb16 %[start], %[right], ror #8\n\t"                                                                  \
-    "sxtb16 %[right], %[right]\n\t"
+    "str %[x], %[multiplier]\n\t"                                                                            \
+    "sxtb16 %[start], %[right], ror #8\n\t" DW_KEEP_SHIFT "add %[z], %[z], #" DW_CHANNEL_BYTES "\n\t"        \
+    "str %[z], %[words]\n\t"                                                                                 \
+    "add %[x], %[out], #1\n\t"                                                                               \
+    "str %[x], %[to]\n\t"                                                                                    \
+    "sxtb16 %[right], %[right]\n\t" DW_LOAD(x, y, odd)
 
 /* The sums that columns begin with stride 1; they may take the registers of the columns. */
 #define DW_BEGIN_1(f, s, x, y)                                                                               \
@@ -107,8 +122,10 @@ typedef struct {
     DW_MULTIPLY("smlad", s, y, right, s)                                                                     \
     DW_MULTIPLY("smlad", s, z, end, s)                                                                       \
     DW_BEGIN_1(x, y, x, y)                                                                                   \
-    DW_LOAD_SCALE DW_SCALE(f) DW_SCALE(s) DW_LOAD_SHIFT DW_SHIFT(f) DW_SHIFT(s)                              \
+    DW_LOAD_SCALE DW_SCALE(f) DW_SCALE(s) DW_LOAD_SHIFT                                                      \
+    DW_SHIFT(f)                                                                                              \
     "strb %[" #f "], [%[out]]\n\t"                                                                           \
+    DW_SHIFT(s)                                                                                              \
     "strb %[" #s "], [%[out], %[step]]\n\t"                                                                  \
     "add %[out], %[out], %[step], lsl #1\n\t"
 
@@ -141,54 +158,61 @@ typedef struct {
     "strb %[f], [%[out]]\n"                                                                                  \
     "4:"
 
-/* Two steps, whose sums change places. */
-#define DW_LAST                                                                                              \
+/* A channel's line: two steps, whose sums change places; an odd number of them begins with the second. */
+#define DW_LINE(odd, begin, moves, there, back, tail)                                                        \
+    DW_CHANNEL(odd)                                                                                          \
+    begin                                                                                                    \
+    "ldr %[t], %[odd_steps]\n\t"                                                                             \
+    "cmp %[t], #0\n\t"                                                                                       \
+    "beq 1f\n\t"                                                                                             \
+    moves                                                                                                    \
+    "b 2f\n\t"                                                                                               \
+    ".p2align 2\n"                                                                                           \
+    "1:\n\t"                                                                                                 \
+    there                                                                                                    \
+    "2:\n\t"                                                                                                 \
+    back                                                                                                     \
     "ldr %[t], %[last]\n\t"                                                                                  \
-    "cmp %[in], %[t]\n\t"
-#define DW_ASM(odd, begin, there, back, moves, tail)                                                         \
-    __asm volatile(                                                                                          \
-        DW_CHANNEL                                                                                           \
-        DW_LOAD(x, y, odd)                                                                                   \
-        begin                                                                                                \
-        ".p2align 2\n"                                                                                       \
-        "1:\n\t"                                                                                             \
-        there                                                                                                \
-        DW_LAST                                                                                              \
-        "beq 2f\n\t"                                                                                         \
-        back                                                                                                 \
-        DW_LAST                                                                                              \
-        "bne 1b\n\t"                                                                                         \
-        "b 3f\n"                                                                                             \
-        "2:\n\t"                                                                                             \
-        moves                                                                                                \
-        "3:\n\t"                                                                                             \
-        tail                                                                                                 \
-        : [f] "=&r"(f), [s] "=&r"(s), [in] "+r"(in), [out] "+r"(out), [x] "=&r"(x), [y] "=&r"(y),            \
-          [z] "=&r"(z), [t] "+r"(t), [left] "=&r"(left), [centre] "=&r"(centre), [right] "=&r"(right),       \
-          [start] "=&r"(start), [end] "=&r"(end), [bias] "=m"(line->bias),                                   \
-          [multiplier] "=m"(line->multiplier), [shift] "=m"(line->shift)                                     \
-        : [step] "r"(step), [zero] "m"(line->zero), [last] "m"(line->last), [rest] "m"(line->rest)           \
-        : "cc", "memory")
-/* clang-format on */
+    "cmp %[in], %[t]\n\t"                                                                                    \
+    "bne 1b\n\t"                                                                                             \
+    tail
 #define DW_LINE_1(odd)                                                                                       \
-    DW_ASM(odd, DW_BEGIN_1(f, s, x, y), DW_STEP_1(f, s, x, y, odd), DW_STEP_1(x, y, f, s, odd),              \
-           "mov %[f], %[x]\n\tmov %[s], %[y]\n", DW_REST(odd))
+    DW_LINE(odd, DW_BEGIN_1(f, s, x, y), "mov %[x], %[f]\n\tmov %[y], %[s]\n\t",                             \
+            DW_STEP_1(f, s, x, y, odd), DW_STEP_1(x, y, f, s, odd), DW_REST(odd))
 #define DW_LINE_2(odd)                                                                                       \
-    DW_ASM(odd, DW_BEGIN_2(f, y), DW_STEP_2(f, x, odd), DW_STEP_2(x, f, odd), "mov %[f], %[x]\n", "")
+    DW_LINE(odd, DW_BEGIN_2(f, y), "mov %[x], %[f]\n\t", DW_STEP_2(f, x, odd), DW_STEP_2(x, f, odd), "")
 
-/* One channel's output row: the first (even) or second (odd) channel of `in`. */
-#define DW_FUNCTION(name, asm_line)                                                                          \
-    static inline __attribute__((always_inline)) void name(                                                  \
-        depthwise3x3_line *line, const depthwise3x3_columns *in, const int32_t *words, int32_t step,         \
-        int8_t *out) {                                                                                       \
-        uint32_t f, s, x, y, z, left, centre, right, start, end;                                             \
-        const int32_t *t = words;                                                                            \
-        asm_line;                                                                                            \
+/* Two channels from pairs of columns, which are their bytes 0 and 2, then 1 and 3; then two others. */
+#define DW_FUNCTION(name, line_of)                                                                           \
+    static inline __attribute__((always_inline)) void name(depthwise3x3_line *line, int32_t step) {          \
+        uint32_t f, s, x, y, z, t, left, centre, right, start, end;                                          \
+        const void *in, *out;                                                                                \
+        __asm volatile(                                                                                      \
+            "5:\n\t"                                                                                         \
+            line_of("") line_of(", ror #8")                                                                  \
+            "ldr %[x], %[first]\n\t"                                                                         \
+            "ldr %[y], %[last]\n\t"                                                                          \
+            "ldr %[t], %[bytes]\n\t"                                                                         \
+            "ldr %[z], %[stop]\n\t"                                                                          \
+            "add %[x], %[x], %[t]\n\t"                                                                       \
+            "str %[x], %[first]\n\t"                                                                         \
+            "add %[y], %[y], %[t]\n\t"                                                                       \
+            "str %[y], %[last]\n\t"                                                                          \
+            "cmp %[x], %[z]\n\t"                                                                             \
+            "bne 5b"                                                                                         \
+            : [f] "=&r"(f), [s] "=&r"(s), [in] "=&r"(in), [out] "=&r"(out), [x] "=&r"(x), [y] "=&r"(y),      \
+              [z] "=&r"(z), [t] "=&r"(t), [left] "=&r"(left), [centre] "=&r"(centre), [right] "=&r"(right),  \
+              [start] "=&r"(start), [end] "=&r"(end)                                                         \
+            : [step] "r"(step), [bias] "m"(line->bias), [multiplier] "m"(line->multiplier),                  \
+              [shift] "m"(line->shift), [words] "m"(line->words), [to] "m"(line->out),                       \
+              [zero] "m"(line->zero), [last] "m"(line->last), [rest] "m"(line->rest),                        \
+              [odd_steps] "m"(line->odd), [first] "m"(line->in), [bytes] "m"(line->bytes),                   \
+              [stop] "m"(line->stop)                                                                         \
+            : "cc", "memory");                                                                               \
     }
-DW_FUNCTION(depthwise3x3_line_1_even, DW_LINE_1(""))
-DW_FUNCTION(depthwise3x3_line_1_odd, DW_LINE_1(", ror #8"))
-DW_FUNCTION(depthwise3x3_line_2_even, DW_LINE_2(""))
-DW_FUNCTION(depthwise3x3_line_2_odd, DW_LINE_2(", ror #8"))
+DW_FUNCTION(depthwise3x3_four_1, DW_LINE_1)
+DW_FUNCTION(depthwise3x3_four_2, DW_LINE_2)
+/* clang-format on */
 #else
 static inline int8_t depthwise3x3_value(int32_t sum, const depthwise3x3_line *line, const int32_t *words) {
 #if defined(PINGPONNX_ROUNDING_TFLITE)
@@ -204,9 +228,11 @@ static inline uint32_t depthwise3x3_halves(uint32_t bytes, int32_t odd) {
 }
 
 /* What the instructions above mean. */
-static inline void depthwise3x3_run(const depthwise3x3_line *line, const depthwise3x3_columns *in,
-                                    const int32_t *words, int32_t step, int8_t *out, int32_t stride,
+static inline void depthwise3x3_run(const depthwise3x3_line *line, int32_t step, int32_t stride,
                                     int32_t odd) {
+    const depthwise3x3_columns *in = line->in;
+    const int32_t *const words = line->words + odd * DEPTHWISE3X3_WORDS;
+    int8_t *out = line->out + odd;
     const uint32_t left = sxtb16((uint32_t)words[0]), centre = sxtb16_odd((uint32_t)words[0]);
     const uint32_t right = sxtb16((uint32_t)words[1]), start = sxtb16_odd((uint32_t)words[1]);
     const uint32_t end = (uint32_t)words[2];
@@ -233,69 +259,92 @@ static inline void depthwise3x3_run(const depthwise3x3_line *line, const depthwi
         }
     }
 }
-#define DW_FUNCTION(name, stride, odd)                                                                       \
-    static inline void name(const depthwise3x3_line *line, const depthwise3x3_columns *in,                   \
-                            const int32_t *words, int32_t step, int8_t *out) {                               \
-        depthwise3x3_run(line, in, words, step, out, stride, odd);                                           \
+static inline void depthwise3x3_four(depthwise3x3_line *line, int32_t step, int32_t stride) {
+    for (; line->in != line->stop; line->words += 2 * DEPTHWISE3X3_WORDS, line->out += 2) {
+        depthwise3x3_run(line, step, stride, 0);
+        depthwise3x3_run(line, step, stride, 1);
+        line->in += (uint32_t)line->bytes / sizeof *line->in;
+        line->last += (uint32_t)line->bytes / sizeof *line->in;
     }
-DW_FUNCTION(depthwise3x3_line_1_even, 1, 0)
-DW_FUNCTION(depthwise3x3_line_1_odd, 1, 1)
-DW_FUNCTION(depthwise3x3_line_2_even, 2, 0)
-DW_FUNCTION(depthwise3x3_line_2_odd, 2, 1)
-#endif
-
-/* Where four channels from c on are. */
-static inline depthwise3x3_source depthwise3x3_source_of(const int8_t *const *rows, int32_t c, int32_t step,
-                                                         const uint32_t *padding) {
-    const int8_t *const none = (const int8_t *)padding;
-    const int8_t *const top = rows[0] != NULL ? rows[0] + c : none;
-    const int8_t *const bottom = rows[2] != NULL ? rows[2] + c : none;
-    return (depthwise3x3_source){
-        top, rows[1] + c, bottom, rows[0] != NULL ? step : 0, step, rows[2] != NULL ? step : 0};
 }
 
-/* The lines of four channels, from what is laid out. */
-static inline __attribute__((always_inline)) void
-depthwise3x3_four(depthwise3x3_line *line, const depthwise3x3_columns *laid_out, int32_t pairs,
-                  const int32_t *words, int32_t step, int8_t *out, int32_t stride) {
-    const depthwise3x3_columns *const end = laid_out + 2 * pairs;
-    for (; laid_out != end; laid_out += pairs, words += 2 * DEPTHWISE3X3_WORDS, out += 2) {
-        line->last = laid_out + pairs - line->rest;
-        if (stride == 1) {
-            depthwise3x3_line_1_even(line, laid_out, words, step, out);
-            depthwise3x3_line_1_odd(line, laid_out, words + DEPTHWISE3X3_WORDS, step, out + 1);
-        } else {
-            depthwise3x3_line_2_even(line, laid_out, words, step, out);
-            depthwise3x3_line_2_odd(line, laid_out, words + DEPTHWISE3X3_WORDS, step, out + 1);
-        }
-    }
+static inline void depthwise3x3_four_1(depthwise3x3_line *line, int32_t step) {
+    depthwise3x3_four(line, step, 1);
+}
+
+static inline void depthwise3x3_four_2(depthwise3x3_line *line, int32_t step) {
+    depthwise3x3_four(line, step, 2);
+}
+#endif
+
+/* What of a pair is padding, of which so many columns are inside. */
+static inline int32_t depthwise3x3_edge(int32_t inside) {
+    return inside > 1 ? DEPTHWISE3X3_NO_EDGE : inside == 1 ? DEPTHWISE3X3_HALF : DEPTHWISE3X3_OUTSIDE;
 }
 
 static inline __attribute__((always_inline)) void
 depthwise3x3_lines(const depthwise3x3_params_s8 *p, const int8_t *const *rows, const int32_t *table,
                    depthwise3x3_columns *laid_out, int8_t *output, int32_t stride) {
     const uint32_t padding = (uint32_t)(p->input_zero_point & 0xFF) * 0x01010101u;
+    const int8_t *const none = (const int8_t *)&padding;
+    const int32_t top = rows[0] != NULL, bottom = rows[2] != NULL;
     const int32_t rest = stride == 1 ? p->out_w % 2 : 0;
-    const int32_t pairs = 1 + rest + (stride == 1 ? p->out_w / 2 : p->out_w);
-    /* the column of the first pair, how many pairs behind it are inside of the input, and if more is */
-    const int32_t first = 1 - stride - p->pad_left;
-    const int32_t inside = min_s32((p->in_w - first) / 2, pairs) - 1;
-    const int32_t half = p->in_w - first - 2 * (inside + 1) > 0;
-    depthwise3x3_line line = {0, 0, 0, p->output_zero_point, rest, NULL};
+    const int32_t steps = stride == 1 ? p->out_w / 2 : p->out_w, pairs = 1 + rest + steps;
+    /* the column of the first pair, how many pairs are inside of the input, and columns of one behind them */
+    const int32_t first = 1 - stride - p->pad_left, left = first < 0;
+    const int32_t inside = min_s32((p->in_w - first) / 2, pairs) - left;
+    const int32_t half = p->in_w - first - 2 * (inside + left) > 0;
+    depthwise3x3_source from = {
+        top ? rows[0] : none,
+        rows[1],
+        bottom ? rows[2] : none,
+        top ? p->in_step : 0,
+        p->in_step,
+        bottom ? p->in_step : 0,
+        top ? 4 : 0,
+        bottom ? 4 : 0,
+        padding,
+        depthwise3x3_edge(left ? 2 + first : 2),
+        depthwise3x3_edge(left + inside < pairs ? half : 2),
+        inside,
+        laid_out,
+        laid_out + pairs,
+    };
+    depthwise3x3_line line = {
+        p->output_zero_point,
+        rest,
+        steps % 2,
+        pairs * (int32_t)sizeof *laid_out,
+        laid_out + 2 * pairs,
+        table,
+        output,
+        NULL,
+        NULL,
+        0,
+        0,
+        0,
+    };
 #if defined(DEPTHWISE3X3_ASM)
-    __asm volatile("" : : "r"(&line) : "memory"); /* so that it stays in memory */
+    __asm volatile("" : : "r"(&line), "r"(&from) : "memory"); /* so that they stay in memory */
 #endif
-    for (int32_t done = 0; done < p->channels; done += 4) {
-        /* the last four overlap those before where channels are no multiple of four */
-        const int32_t c = min_s32(done, p->channels - 4);
-        depthwise3x3_source from = depthwise3x3_source_of(rows, c, p->in_step, &padding);
-        depthwise3x3_lay_out_edge(&from, padding, first >= 0, first >= -1, laid_out, pairs);
-        depthwise3x3_lay_out(&from, inside, laid_out + 1, pairs);
-        if (inside < pairs - 1) {
-            depthwise3x3_lay_out_edge(&from, padding, half, 0, laid_out + 1 + inside, pairs);
+    for (int32_t left_over = p->channels; left_over > 0; left_over -= 4) {
+        if (left_over < 4) {
+            /* the last four overlap those before where channels are no multiple of four */
+            const int32_t back = 4 - left_over;
+            from.top -= top ? back : 0;
+            from.middle -= back;
+            from.bottom -= bottom ? back : 0;
+            line.words -= back * DEPTHWISE3X3_WORDS;
+            line.out -= back;
         }
-        depthwise3x3_four(&line, laid_out, pairs, table + c * DEPTHWISE3X3_WORDS, p->out_step, output + c,
-                          stride);
+        depthwise3x3_lay_out(&from);
+        line.in = laid_out;
+        line.last = laid_out + pairs - rest;
+        if (stride == 1) {
+            depthwise3x3_four_1(&line, p->out_step);
+        } else {
+            depthwise3x3_four_2(&line, p->out_step);
+        }
     }
 }
 
