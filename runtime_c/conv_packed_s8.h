@@ -79,14 +79,15 @@ PACKED_INLINE const uint32_t *conv_packed_s8_block(const conv_packed_params_s8 *
 /* All blocks of four channels. Returns the constants of the others. */
 PACKED_INLINE const uint32_t *conv_packed_s8_fours(const conv_packed_params_s8 *p, const uint32_t *stream,
                                                    const uint32_t *column, int32_t pixels, int32_t pool,
-                                                   int32_t unroll, int8_t *output) {
+                                                   int32_t unroll, int32_t once, int8_t *output) {
 #if defined(PACKED_4X2)
     if (pixels == 2 && !pool) {
         packed_s8_place place = {
             column, NULL, output, output + p->out_c / 4 * 4, p->out_c, p->output_zero_point};
-        return packed_s8_fours_2(stream, unroll, &place);
+        return packed_s8_fours_2(stream, unroll, once, &place);
     }
 #endif
+    (void)once;
 #pragma GCC unroll 1
     for (const int8_t *end = output + p->out_c / 4 * 4; output != end; output += 4) {
         stream = conv_packed_s8_block(p, stream, column, 2, 4, pixels, pool, unroll, output);
@@ -107,28 +108,22 @@ PACKED_INLINE void conv_packed_s8_rest(const conv_packed_params_s8 *p, const uin
     }
 }
 
-#define CONV_PACKED_PAIRS(name, pool, unroll)                                                                \
+#define CONV_PACKED_PAIRS(name, pool, unroll, once)                                                          \
     PACKED_SHARED const uint32_t *name(const conv_packed_params_s8 *p, const uint32_t *stream,               \
                                        const uint32_t *column, int8_t *output) {                             \
-        return conv_packed_s8_fours(p, stream, column, 2, pool, unroll, output);                             \
+        return conv_packed_s8_fours(p, stream, column, 2, pool, unroll, once, output);                       \
     }
 #define CONV_PACKED_UNROLLED(unroll)                                                                         \
-    CONV_PACKED_PAIRS(conv_packed_s8_pair_##unroll, 0, unroll)                                               \
-    CONV_PACKED_PAIRS(conv_packed_s8_pool_##unroll, 1, unroll)
-CONV_PACKED_UNROLLED(1)
-CONV_PACKED_UNROLLED(2)
-CONV_PACKED_UNROLLED(3)
-CONV_PACKED_UNROLLED(4)
-CONV_PACKED_UNROLLED(5)
-CONV_PACKED_UNROLLED(6)
-CONV_PACKED_UNROLLED(7)
-CONV_PACKED_UNROLLED(8)
+    CONV_PACKED_PAIRS(conv_packed_s8_pair_once_##unroll, 0, unroll, 1)                                       \
+    CONV_PACKED_PAIRS(conv_packed_s8_pair_##unroll, 0, unroll, 0)                                            \
+    CONV_PACKED_PAIRS(conv_packed_s8_pool_##unroll, 1, unroll, 0)
+PACKED_EVERY(CONV_PACKED_UNROLLED)
 
 #define CONV_PACKED_REST(name, pixels, pool)                                                                 \
     PACKED_SHARED void name(const conv_packed_params_s8 *p, const uint32_t *stream, const uint32_t *column,  \
                             int8_t *output) {                                                                \
         if (pixels == 1) {                                                                                   \
-            stream = conv_packed_s8_fours(p, stream, column, pixels, pool, 1, output);                       \
+            stream = conv_packed_s8_fours(p, stream, column, pixels, pool, 1, 0, output);                    \
         }                                                                                                    \
         conv_packed_s8_rest(p, stream, column, pixels, pool, output);                                        \
     }
@@ -136,24 +131,22 @@ CONV_PACKED_REST(conv_packed_s8_pair_rest, 2, 0)
 CONV_PACKED_REST(conv_packed_s8_pool_rest, 2, 1)
 CONV_PACKED_REST(conv_packed_s8_one_pool, 1, 1)
 
-#define CONV_PACKED_CASE(unroll)                                                                             \
-    case unroll:                                                                                             \
-        stream = pool ? conv_packed_s8_pool_##unroll(p, stream, column, output)                              \
-                      : conv_packed_s8_pair_##unroll(p, stream, column, output);                             \
+#define CONV_PACKED_CASE(count)                                                                              \
+    case count:                                                                                              \
+        if (pool) {                                                                                          \
+            stream = conv_packed_s8_pool_##count(p, stream, column, output);                                 \
+        } else if (PACKED_ONCE(p->quads, p->unroll)) {                                                       \
+            stream = conv_packed_s8_pair_once_##count(p, stream, column, output);                            \
+        } else {                                                                                             \
+            stream = conv_packed_s8_pair_##count(p, stream, column, output);                                 \
+        }                                                                                                    \
         break;
 
 /* All channels of two pixels. */
 PACKED_INLINE void conv_packed_s8_pair(const conv_packed_params_s8 *p, const uint32_t *stream,
                                        const uint32_t *column, int32_t pool, int8_t *output) {
     switch (p->out_c < 4 ? 0 : PACKED_UNROLL(p->quads, p->unroll)) {
-        CONV_PACKED_CASE(1)
-        CONV_PACKED_CASE(2)
-        CONV_PACKED_CASE(3)
-        CONV_PACKED_CASE(4)
-        CONV_PACKED_CASE(5)
-        CONV_PACKED_CASE(6)
-        CONV_PACKED_CASE(7)
-        CONV_PACKED_CASE(8)
+        PACKED_EVERY(CONV_PACKED_CASE)
     default:
         break;
     }

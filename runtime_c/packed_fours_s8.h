@@ -6,8 +6,18 @@
 
 #include "packed_outputs_s8.h"
 
-#define PACKED_EVERY(case_of)                                                                                \
+#define PACKED_TO_8(case_of)                                                                                 \
     case_of(1) case_of(2) case_of(3) case_of(4) case_of(5) case_of(6) case_of(7) case_of(8)
+#define PACKED_EVERY(case_of) PACKED_TO_8(case_of) case_of(16)
+
+/* Of a kernel that is not specialised every case stays, so it has fewer. */
+#if defined(PINGPONNX_SHARED_KERNELS)
+#define PACKED_UNROLL(quads, unroll) ((quads) % 4 == 0 ? 4 : 1)
+#define PACKED_ONCE(quads, unroll) 0
+#else
+#define PACKED_UNROLL(quads, unroll) (unroll)
+#define PACKED_ONCE(quads, unroll) ((quads) == (unroll)) /* 1: one round */
+#endif
 
 #if defined(PACKED_4X2)
 typedef struct {
@@ -76,9 +86,9 @@ typedef struct {
     PACKED_STORE(s0, t0, 0) PACKED_STORE(s2, t0, 1) PACKED_STORE(s4, t0, 2) PACKED_STORE(s6, t0, 3)          \
     PACKED_STORE(s1, t1, 0) PACKED_STORE(s3, t1, 1) PACKED_STORE(s5, t1, 2) PACKED_STORE(s7, t1, 3)          \
     "cmp %[t3], %[t2]\n\t"
-#define PACKED_FOURS_2(count)                                                                                \
+#define PACKED_FOURS_2(count, rounds)                                                                                \
     case count:                                                                                              \
-        __asm volatile("2:\n\t" PACKED_BIASES PACKED_ROUNDS(count) PACKED_OUTPUTS "bne 2b"                  \
+        __asm volatile("2:\n\t" PACKED_BIASES rounds(count) PACKED_OUTPUTS "bne 2b"                  \
                        : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),     \
                          [s5] "=&r"(s5), [s6] "=&r"(s6), [s7] "=&r"(s7), [w] "+r"(stream), [x] "=&r"(x),     \
                          [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3),                     \
@@ -139,13 +149,22 @@ typedef struct {
         break;
 /* clang-format on */
 
-/* `unroll` divides the quads; there is at least one block. Both return the constants behind theirs. */
-PACKED_INLINE const uint32_t *packed_s8_fours_2(const uint32_t *stream, int32_t unroll,
+#define PACKED_FOURS_ONCE(count) PACKED_FOURS_2(count, PACKED_ROUND)
+#define PACKED_FOURS_ROUNDS(count) PACKED_FOURS_2(count, PACKED_ROUNDS)
+
+/* `unroll` divides the quads, or `once` is them; there is at least one block. Both return the constants
+ * behind theirs. */
+PACKED_INLINE const uint32_t *packed_s8_fours_2(const uint32_t *stream, int32_t unroll, int32_t once,
                                                 packed_s8_place *place) {
     int32_t s0, s1, s2, s3, s4, s5, s6, s7;
     uint32_t x, t0, t1, t2, t3;
-    switch (unroll) {
-        PACKED_EVERY(PACKED_FOURS_2)
+    switch (once ? unroll : 0) {
+        PACKED_EVERY(PACKED_FOURS_ONCE)
+    default:
+        break;
+    }
+    switch (once ? 0 : unroll) {
+        PACKED_EVERY(PACKED_FOURS_ROUNDS)
     default:
         break;
     }
@@ -157,7 +176,7 @@ PACKED_INLINE const uint32_t *packed_s8_fours_1(const uint32_t *stream, int32_t 
     int32_t s0, s1, s2, s3;
     uint32_t x, t0, t1, w0, w1, w2, w3;
     switch (unroll) {
-        PACKED_EVERY(PACKED_FOURS_1)
+        PACKED_TO_8(PACKED_FOURS_1)
     default:
         break;
     }
@@ -210,25 +229,18 @@ PACKED_INLINE void packed_s8_ones(const uint32_t *stream, const int8_t *values, 
                                                int32_t channels, int32_t zero, int8_t *output) {             \
         packed_s8_ones(stream, values, quads, unroll, channels, zero, output);                               \
     }
-PACKED_EVERY(PACKED_ONES)
+PACKED_TO_8(PACKED_ONES)
 
 #define PACKED_ONES_CASE(unroll)                                                                             \
     case unroll:                                                                                             \
         packed_s8_ones_##unroll(stream, values, quads, channels, zero, output);                              \
         break;
 
-/* Of a kernel that is not specialised every case stays, so it has fewer. */
-#if defined(PINGPONNX_SHARED_KERNELS)
-#define PACKED_UNROLL(quads, unroll) ((quads) % 4 == 0 ? 4 : 1)
-#else
-#define PACKED_UNROLL(quads, unroll) (unroll)
-#endif
-
 /* The same, one copy for all layers. */
 PACKED_INLINE void packed_s8_pixel(const uint32_t *stream, const int8_t *values, int32_t quads,
                                    int32_t unroll, int32_t channels, int32_t zero, int8_t *output) {
-    switch (unroll) {
-        PACKED_EVERY(PACKED_ONES_CASE)
+    switch (unroll == 16 ? 8 : unroll) {
+        PACKED_TO_8(PACKED_ONES_CASE)
     default:
         break;
     }

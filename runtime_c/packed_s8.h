@@ -61,6 +61,7 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
 #define PACKED_QUADS_6(n) PACKED_QUADS_4(n) PACKED_QUADS_2(n + 4)
 #define PACKED_QUADS_7(n) PACKED_QUADS_4(n) PACKED_QUADS_3(n + 4)
 #define PACKED_QUADS_8(n) PACKED_QUADS_4(n) PACKED_QUADS_4(n + 4)
+#define PACKED_QUADS_16(n) PACKED_QUADS_8(n) PACKED_QUADS_8(n + 8)
 
 /* All 14 registers, so the loop ends at a word that no column has. Compilers that keep a frame pointer have
  * fewer of them, and gcc without optimisation too.
@@ -74,6 +75,7 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
                                      "ldr %[t0], [%[x]]\n\t"                                                 \
                                      "cmp %[t0], #0x80000000\n\t"                                            \
                                      "bne 1b\n\t"
+#define PACKED_ROUND(count) PACKED_QUADS_##count(0) "add %[w], %[w], #16 * " #count "\n\t"
 #define PACKED_CASE(count)                                                                                   \
     case count:                                                                                              \
         __asm volatile(PACKED_ROUNDS(count)                                                                  \
@@ -99,6 +101,7 @@ PACKED_INLINE const uint32_t *packed_s8_4x2(const uint32_t *weights, const uint3
         PACKED_CASE(6)
         PACKED_CASE(7)
         PACKED_CASE(8)
+        PACKED_CASE(16)
     default:
         break;
     }

@@ -42,7 +42,7 @@ from pingponnx.targets import Target
 
 QUAD = 4  # products that are packed together
 BLOCK = 4  # output channels that are
-_LONGEST = 8  # quads in a row without a branch
+_UNROLLED = (*range(1, 9), 16)  # quads in a row without a branch, of which there are kernels
 _SUM_BITS = 24  # of every second channel's sums
 
 
@@ -100,10 +100,10 @@ def _unroll(quads: int, *, fill: bool) -> int:
     def cost(count: int) -> int:
         rounds = -(-quads // count)
         zeros = rounds * count - quads
-        return rounds * (count * _QUAD_CYCLES + _ROUND_CYCLES) + zeros * _QUAD_CYCLES
+        return _rounds_cycles(rounds, count) + zeros * _QUAD_CYCLES
 
-    counts = range(1, min(quads, _LONGEST) + 1)
-    return min((n for n in counts if fill or quads % n == 0), key=cost)
+    counts = [n for n in _UNROLLED if n <= quads and (fill or quads % n == 0)]
+    return min(counts, key=cost)
 
 
 def _halves(weights: Array, depth: int) -> Array:
@@ -304,14 +304,20 @@ _TFLITE_CYCLES = 4  # more for each value that is scaled
 # of 4 channels and a single pixel
 _ONE_QUAD_CYCLES = 20.5
 _ONE_ROUND_CYCLES = 5.5
+_LONGEST_ONE = 8  # quads in a row of it
 _ONE_BLOCK_CYCLES = 40
 _ONE_POOL_BLOCK_CYCLES = 75
 _COPY_ROW_CYCLES = 25  # a row of its window, copied
 
 
+def _rounds_cycles(rounds: int, quads: int) -> int:
+    """Of rounds of so many quads each, of 4 channels and 2 pixels."""
+    return rounds * quads * _QUAD_CYCLES + (rounds * _ROUND_CYCLES if rounds > 1 else 1)
+
+
 def ones_cycles(op: Conv, outputs: int, packed: Packed) -> float:
     """Of one pixel, whose window lies in one piece."""
-    rounds = packed.quads // packed.unroll
+    rounds = packed.quads // min(packed.unroll, _LONGEST_ONE)
     block = packed.quads * _ONE_QUAD_CYCLES + rounds * _ONE_ROUND_CYCLES
     block += _ONE_POOL_BLOCK_CYCLES if op.pool else _ONE_BLOCK_CYCLES
     rest = (outputs % BLOCK + 1) // 2 * packed.quads * _REST_CYCLES / 2
@@ -330,7 +336,7 @@ def _cycles(op: Conv, site: Site, packed: Packed) -> int:
     pairs, ones = (n * out_w for n in divmod(pool.kernel[1], 2)) if op.pool else divmod(out_w, 2)
     lines, quads = out_h * pool.kernel[0], packed.quads
     fours, rest = outputs // BLOCK, (outputs % BLOCK + 1) // 2
-    block = quads * _QUAD_CYCLES + quads // packed.unroll * _ROUND_CYCLES
+    block = _rounds_cycles(quads // packed.unroll, packed.unroll)
     block += _POOL_BLOCK_CYCLES if op.pool else _BLOCK_CYCLES
     of_pair = fours * block + rest * quads * _REST_CYCLES + _PAIR_CYCLES
     of_fill = quads * _FILL_CYCLES + op.window.kernel[0] * _FILL_ROW_CYCLES
