@@ -140,10 +140,13 @@ def _scratch(window: Window, outputs: int) -> int:
 
 # -- cycles -----------------------------------------------------------------------------------------
 
-_LINE = 100  # of four channels, without what follows
-_PAIR = 32  # laid out for four channels
-_CHANNEL = 45  # one channel's line
-_STEPS = {1: 35, 2: 26}  # by stride: a pair of columns of one channel
+_LINE = 55  # of four channels, without what follows
+_EDGE = 30  # a pair that is padding, or half of it
+_PAIR = 29.5  # laid out for four channels
+_CHANNEL = 43  # one channel's line
+_ODD = 10  # more, where it has an odd number of steps
+_STEPS = {1: 32, 2: 24}  # by stride: a pair of columns of one channel
+_REST = 20  # of a last output with stride 1
 _TFLITE = 5  # more for each output
 _CLAMP = 9  # a value, where int8 is not the limit
 
@@ -151,12 +154,12 @@ _CLAMP = 9  # a value, where int8 is not the limit
 def _cycles(op: Conv, site: Site, linear: Linear, lines: int, outputs: int) -> int:
     """Of the whole map, for lines of so many outputs."""
     channels, stride = site.x.shape[-1], op.window.stride[0]
-    pairs = _pairs(op.window, outputs)
-    steps = outputs if stride == 2 else outputs / 2
-    one = _CHANNEL + steps * _STEPS[stride]
+    pairs, edges = _pairs(op.window, outputs), 1 if stride == 2 else 2
+    steps, rest = (outputs, 0) if stride == 2 else divmod(outputs, 2)
+    one = _CHANNEL + steps * _STEPS[stride] + steps % 2 * _ODD + rest * _REST
     if site.rounding is Rounding.TFLITE:
         one += _TFLITE * outputs
     if (linear.low, linear.high) != (S8_MIN, S8_MAX):
         one += _CLAMP * outputs
     fours = -(-channels // _FOUR)
-    return int(lines * fours * (_LINE + pairs * _PAIR + _FOUR * one))
+    return int(lines * fours * (_LINE + edges * _EDGE + (pairs - edges) * _PAIR + _FOUR * one))

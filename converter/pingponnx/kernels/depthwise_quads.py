@@ -65,7 +65,7 @@ def _takes(op: Conv, site: Site) -> bool:
 # -- cycles -----------------------------------------------------------------------------------------
 
 _PIXEL = 112
-_SUMS = 151  # of four channels of a pixel, without their taps
+_SUMS = 117  # of four channels of a pixel, without their taps
 _ROW = 25  # of a window, for them
 _TAP, _DILATED_TAP = 13, 24  # for them
 _TFLITE = 30  # more for them

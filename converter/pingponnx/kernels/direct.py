@@ -85,7 +85,7 @@ def _instead(plain: Call, op: Conv, site: Site, packed: Packed) -> Call:
 # Of 4 channels and a pixel of windows that stay where they are, fitted to the model of the Cortex-M4.
 _QUAD_CYCLES = 20.5
 _REST_QUAD_CYCLES = 18  # of a single pair of channels
-_BYTES_CYCLES = 45  # a quad that ends a row
+_BYTES_CYCLES = 28  # a quad that ends a row
 _ROUND_CYCLES = 5.5
 _ROW_CYCLES = 30
 _PIXEL_CYCLES = 70

@@ -42,7 +42,7 @@ from pingponnx.targets import Target
 
 QUAD = 4  # products that are packed together
 BLOCK = 4  # output channels that are
-_UNROLLED = (*range(1, 9), 16)  # quads in a row without a branch, of which there are kernels
+_UNROLLED: tuple[int, ...] = (*range(1, 9), 16)  # quads in a row without a branch, of which there are kernels
 _SUM_BITS = 24  # of every second channel's sums
 
 
