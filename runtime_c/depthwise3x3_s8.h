@@ -188,7 +188,7 @@ typedef struct {
         uint32_t f, s, x, y, z, t, left, centre, right, start, end;                                          \
         const void *in, *out;                                                                                \
         __asm volatile(                                                                                      \
-            "5:\n\t"                                                                                         \
+            ".p2align 2\n5:\n\t"                                                                                         \
             line_of("") line_of(", ror #8")                                                                  \
             "ldr %[x], %[first]\n\t"                                                                         \
             "ldr %[y], %[last]\n\t"                                                                          \

@@ -8,7 +8,7 @@
 
 #define PACKED_TO_8(case_of)                                                                                 \
     case_of(1) case_of(2) case_of(3) case_of(4) case_of(5) case_of(6) case_of(7) case_of(8)
-#define PACKED_EVERY(case_of) PACKED_TO_8(case_of) case_of(16)
+#define PACKED_EVERY(case_of) PACKED_TO_8(case_of) case_of(10) case_of(12) case_of(16)
 
 /* Of a kernel that is not specialised every case stays, so it has fewer. */
 #if defined(PINGPONNX_SHARED_KERNELS)
@@ -88,7 +88,7 @@ typedef struct {
     "cmp %[t3], %[t2]\n\t"
 #define PACKED_FOURS_2(count, rounds)                                                                                \
     case count:                                                                                              \
-        __asm volatile("2:\n\t" PACKED_BIASES rounds(count) PACKED_OUTPUTS "bne 2b"                  \
+        __asm volatile(".p2align 2\n2:\n\t" PACKED_BIASES rounds(count) PACKED_OUTPUTS "bne 2b"                  \
                        : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),     \
                          [s5] "=&r"(s5), [s6] "=&r"(s6), [s7] "=&r"(s7), [w] "+r"(stream), [x] "=&r"(x),     \
                          [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3),                     \
@@ -139,7 +139,7 @@ typedef struct {
     "cmp %[x], %[t1]\n\t"
 #define PACKED_FOURS_1(count)                                                                                \
     case count:                                                                                              \
-        __asm volatile("2:\n\t" PACKED_ONE_BIASES PACKED_ONE_ROUNDS(count) PACKED_ONE_OUTPUTS "bne 2b"      \
+        __asm volatile(".p2align 2\n2:\n\t" PACKED_ONE_BIASES PACKED_ONE_ROUNDS(count) PACKED_ONE_OUTPUTS "bne 2b"      \
                        : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [w] "+r"(stream),   \
                          [x] "=&r"(x), [t0] "=&r"(t0), [t1] "=&r"(t1), [w0] "=&r"(w0), [w1] "=&r"(w1),       \
                          [w2] "=&r"(w2), [w3] "=&r"(w3), [output] "+m"(place->output)                        \
@@ -239,7 +239,7 @@ PACKED_TO_8(PACKED_ONES)
 /* The same, one copy for all layers. */
 PACKED_INLINE void packed_s8_pixel(const uint32_t *stream, const int8_t *values, int32_t quads,
                                    int32_t unroll, int32_t channels, int32_t zero, int8_t *output) {
-    switch (unroll == 16 ? 8 : unroll) {
+    switch (unroll > 8 ? unroll / 2 : unroll) {
         PACKED_TO_8(PACKED_ONES_CASE)
     default:
         break;

@@ -61,6 +61,8 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
 #define PACKED_QUADS_6(n) PACKED_QUADS_4(n) PACKED_QUADS_2(n + 4)
 #define PACKED_QUADS_7(n) PACKED_QUADS_4(n) PACKED_QUADS_3(n + 4)
 #define PACKED_QUADS_8(n) PACKED_QUADS_4(n) PACKED_QUADS_4(n + 4)
+#define PACKED_QUADS_10(n) PACKED_QUADS_8(n) PACKED_QUADS_2(n + 8)
+#define PACKED_QUADS_12(n) PACKED_QUADS_8(n) PACKED_QUADS_4(n + 8)
 #define PACKED_QUADS_16(n) PACKED_QUADS_8(n) PACKED_QUADS_8(n + 8)
 
 /* All 14 registers, so the loop ends at a word that no column has. Compilers that keep a frame pointer have
@@ -101,6 +103,8 @@ PACKED_INLINE const uint32_t *packed_s8_4x2(const uint32_t *weights, const uint3
         PACKED_CASE(6)
         PACKED_CASE(7)
         PACKED_CASE(8)
+        PACKED_CASE(10)
+        PACKED_CASE(12)
         PACKED_CASE(16)
     default:
         break;

@@ -157,10 +157,12 @@ def test_instructions_of_fully_connected_layers(rounding: Rounding, tmp_path: Pa
 
 
 def _every_unrolling(rounding: Rounding) -> list[Layer]:
-    """One to eight and sixteen quads in a row, alone and in rounds."""
-    depths = [4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 52, 64, 76, 92, 128]
+    """One to eight, ten, twelve and sixteen quads in a row, alone and in rounds."""
+    depths = [4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 76, 84, 96, 120, 128]
     layers = [layer(Conv(Window((1, 1))), (1, 1, 2, d), (4, d, 1, 1)) for d in depths]
-    layers += [layer(Conv(Window((1, 1)), pool=_pool(1, 2)), (1, 1, 2, d), (4, d, 1, 1)) for d in (*depths[:9], 64)]
+    layers += [
+        layer(Conv(Window((1, 1)), pool=_pool(1, 2)), (1, 1, 2, d), (4, d, 1, 1)) for d in (*depths[:12], 64)
+    ]
     return [one.rounded(rounding) for one in layers]
 
 
@@ -170,7 +172,7 @@ def test_every_unrolling_occurs() -> None:
         for one in _every_unrolling(Rounding.SINGLE)
         for call in one.offers(CONV)
     }
-    assert found == {*range(1, 9), 16}
+    assert found == {*range(1, 9), 10, 12, 16}
 
 
 @each_rounding

@@ -42,7 +42,12 @@ from pingponnx.targets import Target
 
 QUAD = 4  # products that are packed together
 BLOCK = 4  # output channels that are
-_UNROLLED: tuple[int, ...] = (*range(1, 9), 16)  # quads in a row without a branch, of which there are kernels
+_UNROLLED: tuple[int, ...] = (
+    *range(1, 9),
+    10,
+    12,
+    16,
+)  # quads in a row without a branch, of which there are kernels
 _SUM_BITS = 24  # of every second channel's sums
 
 
@@ -317,7 +322,8 @@ def _rounds_cycles(rounds: int, quads: int) -> int:
 
 def ones_cycles(op: Conv, outputs: int, packed: Packed) -> float:
     """Of one pixel, whose window lies in one piece."""
-    rounds = packed.quads // min(packed.unroll, _LONGEST_ONE)
+    together = packed.unroll // 2 if packed.unroll > _LONGEST_ONE else packed.unroll
+    rounds = packed.quads // together
     block = packed.quads * _ONE_QUAD_CYCLES + rounds * _ONE_ROUND_CYCLES
     block += _ONE_POOL_BLOCK_CYCLES if op.pool else _ONE_BLOCK_CYCLES
     rest = (outputs % BLOCK + 1) // 2 * packed.quads * _REST_CYCLES / 2
