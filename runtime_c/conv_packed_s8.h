@@ -82,8 +82,9 @@ PACKED_INLINE const uint32_t *conv_packed_s8_fours(const conv_packed_params_s8 *
                                                    int32_t unroll, int32_t once, int8_t *output) {
 #if defined(PACKED_4X2)
     if (pixels == 2 && !pool) {
-        packed_s8_place place = {
-            column, NULL, output, output + p->out_c / 4 * 4, p->out_c, p->output_zero_point};
+        const uintptr_t from = (uintptr_t)column - (once ? PACKED_AHEAD : 0);
+        packed_s8_place place = {(const void *)from,        NULL,     output,
+                                 output + p->out_c / 4 * 4, p->out_c, p->output_zero_point};
         return packed_s8_fours_2(stream, unroll, once, &place);
     }
 #endif

@@ -35,10 +35,10 @@ typedef struct {
     "ldr %[t2], [%[w], #" #at " + 8]\n\t"                                                                    \
     "ldr %[t3], [%[w], #" #at " + 12]\n\t"
 #define PACKED_BIASES                                                                                        \
-    "ldr %[s0], [%[w]], #16\n\t"                                                                            \
-    "ldr %[s2], [%[w], #-12]\n\t"                                                                           \
-    "ldr %[s4], [%[w], #-8]\n\t"                                                                            \
-    "ldr %[s6], [%[w], #-4]\n\t"                                                                            \
+    "ldr %[s0], [%[w]]\n\t" \
+    "ldr %[s2], [%[w], #4]\n\t" \
+    "ldr %[s4], [%[w], #8]\n\t" \
+    "ldr %[s6], [%[w], #12]\n\t" \
     "ldr %[x], %[column]\n\t"                                                                               \
     "mov %[s1], %[s0]\n\t"                                                                                  \
     "mov %[s3], %[s2]\n\t"                                                                                  \
@@ -61,22 +61,22 @@ typedef struct {
 #define PACKED_SHIFT(sum, m)                                                                                 \
     "asrs %[" #sum "], %[" #sum "], %[" #m "]\n\t"                                                           \
     "adc %[" #sum "], %[" #sum "], %[x]\n\t"
-#define PACKED_SCALE                                                                                         \
+#define PACKED_SCALE(at)                                                                                     \
     PACKED_SECONDS(7) PACKED_DOUBLE(s0) PACKED_DOUBLE(s1) PACKED_DOUBLE(s4) PACKED_DOUBLE(s5)                \
-    PACKED_EACH(PACKED_MULTIPLY) PACKED_WORDS(16) PACKED_EACH(PACKED_SHIFT)                                  \
-    "add %[w], %[w], #32\n\t"
+    PACKED_EACH(PACKED_MULTIPLY) PACKED_WORDS(at + 16) PACKED_EACH(PACKED_SHIFT)                             \
+    "add %[w], %[w], #" #at " + 32\n\t"
 #else
 #define PACKED_MULTIPLY(sum, m) "smmlar %[" #sum "], %[" #sum "], %[" #m "], %[x]\n\t"
-#define PACKED_SCALE PACKED_SECONDS(8) PACKED_EACH(PACKED_MULTIPLY) "add %[w], %[w], #16\n\t"
+#define PACKED_SCALE(at) PACKED_SECONDS(8) PACKED_EACH(PACKED_MULTIPLY) "add %[w], %[w], #" #at " + 16\n\t"
 #endif
 /* Stores that follow each other would wait. */
 #define PACKED_STORE(sum, to, at)                                                                            \
     "ssat %[" #sum "], #8, %[" #sum "]\n\t"                                                                  \
     "strb %[" #sum "], [%[" #to "], #" #at "]\n\t"
-#define PACKED_OUTPUTS                                                                                       \
-    PACKED_WORDS(0)                                                                                          \
+#define PACKED_OUTPUTS(at)                                                                                       \
+    PACKED_WORDS(at)                                                                                         \
     "ldr %[x], %[zero]\n\t"                                                                                 \
-    PACKED_SCALE                                                                                             \
+    PACKED_SCALE(at)                                                                                         \
     "ldr %[t0], %[output]\n\t"                                                                              \
     "ldr %[t1], %[step]\n\t"                                                                                \
     "ldr %[t2], %[end]\n\t"                                                                                 \
@@ -86,9 +86,9 @@ typedef struct {
     PACKED_STORE(s0, t0, 0) PACKED_STORE(s2, t0, 1) PACKED_STORE(s4, t0, 2) PACKED_STORE(s6, t0, 3)          \
     PACKED_STORE(s1, t1, 0) PACKED_STORE(s3, t1, 1) PACKED_STORE(s5, t1, 2) PACKED_STORE(s7, t1, 3)          \
     "cmp %[t3], %[t2]\n\t"
-#define PACKED_FOURS_2(count, rounds)                                                                                \
+#define PACKED_FOURS_2(count, rounds, at)                                                                                \
     case count:                                                                                              \
-        __asm volatile(".p2align 2\n2:\n\t" PACKED_BIASES rounds(count) PACKED_OUTPUTS "bne 2b"                  \
+        __asm volatile(".p2align 2\n2:\n\t" PACKED_BIASES rounds(count) PACKED_OUTPUTS(at) "bne 2b"                  \
                        : [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),     \
                          [s5] "=&r"(s5), [s6] "=&r"(s6), [s7] "=&r"(s7), [w] "+r"(stream), [x] "=&r"(x),     \
                          [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3),                     \
@@ -149,8 +149,12 @@ typedef struct {
         break;
 /* clang-format on */
 
-#define PACKED_FOURS_ONCE(count) PACKED_FOURS_2(count, PACKED_ROUND)
-#define PACKED_FOURS_ROUNDS(count) PACKED_FOURS_2(count, PACKED_ROUNDS)
+/* A single round leaves its pointers where they are, the column's as far ahead of it as the weights' is. */
+enum { PACKED_AHEAD = 16 };
+#define PACKED_ROUND(count) PACKED_QUADS_##count(1)
+#define PACKED_ROUNDS_BEHIND(count) "add %[w], %[w], #16\n\t" PACKED_ROUNDS(count)
+#define PACKED_FOURS_ONCE(count) PACKED_FOURS_2(count, PACKED_ROUND, 16 * count + 16)
+#define PACKED_FOURS_ROUNDS(count) PACKED_FOURS_2(count, PACKED_ROUNDS_BEHIND, 0)
 
 /* `unroll` divides the quads, or `once` is them; there is at least one block. Both return the constants
  * behind theirs. */

@@ -77,7 +77,6 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
                                      "ldr %[t0], [%[x]]\n\t"                                                 \
                                      "cmp %[t0], #0x80000000\n\t"                                            \
                                      "bne 1b\n\t"
-#define PACKED_ROUND(count) PACKED_QUADS_##count(0) "add %[w], %[w], #16 * " #count "\n\t"
 #define PACKED_CASE(count)                                                                                   \
     case count:                                                                                              \
         __asm volatile(PACKED_ROUNDS(count)                                                                  \
