@@ -22,8 +22,8 @@ typedef struct {
                             const type *in = first + (ptrdiff_t)a * p->step[0] + (ptrdiff_t)b * p->step[1] + \
                                              (ptrdiff_t)c * p->step[2] + (ptrdiff_t)d * p->step[3] +         \
                                              (ptrdiff_t)e * p->step[4];                                      \
-                            for (int32_t f = 0; f < p->shape[5]; ++f, in += p->step[5]) {                    \
-                                *out++ = *in;                                                                \
+                            for (int32_t f = 0; f < p->shape[5]; ++f, in += p->step[5], ++out) {             \
+                                memcpy(out, in, sizeof(type)); /* whatever type it really has */             \
                             }                                                                                \
                         }                                                                                    \
                     }                                                                                        \

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 from support import Case, Constant, check_c, check_permutations, make_case, quantization
 
-from models import assert_proven, make_model, make_node, save
+from models import HOST, Builder, assert_proven, converted, execute, make_model, make_node, save
+from pingponnx.oracle import Oracle
+from pingponnx.pipeline import normal_form
+from pingponnx.samples import random_samples
 
 X = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
 
@@ -50,3 +53,22 @@ def test_parts_are_slices(tmp_path: Path) -> None:
     join = make_node("Concat", ["c", "a", "b"], "y", axis=1)
     model = make_model([node, join], {"x": [2, 7, 3]}, ["y"], {"sizes": np.array([2, 1, 4])})
     assert_proven(save(model, tmp_path / "m.onnx"))
+
+
+def test_fully_optimised_code_sees_that_values_are_copied(tmp_path: Path) -> None:
+    """Compilers may reorder accesses of different types, so a copy of floats must not pass for another."""
+    b = Builder()
+    x = b.add("Gemm", "x", b.normal(48, 6), b.normal(48), transB=1)
+    h = b.add("Gemm", "h", b.normal(48, 16), b.normal(48), transB=1)
+    parts = [
+        [b.add("Slice", y, np.array([k]), np.array([k + 16]), np.array([1])) for k in (0, 16, 32)]
+        for y in (x, h)
+    ]
+    (xr, xz, xn), (hr, hz, hn) = parts
+    r, z = b.add("Sigmoid", b.add("Add", xr, hr)), b.add("Sigmoid", b.add("Add", xz, hz))
+    n = b.add("Tanh", b.add("Add", xn, b.add("Mul", r, hn)))
+    y = b.add("Add", n, b.add("Mul", z, b.add("Sub", "h", n)))
+    path = save(b.model({"x": [1, 6], "h": [1, 16]}, y), tmp_path / "m.onnx")
+    sample = random_samples(normal_form(path, HOST))[0]
+    ((got,),) = execute(converted(path), [sample])
+    np.testing.assert_allclose(got, Oracle(path).outputs(sample)[0], rtol=1e-5, atol=1e-5)
