@@ -66,6 +66,16 @@ PINGPONNX_INTEGER_PAIRS(u32, uint32_t, uint32_t, 0)
 PINGPONNX_INTEGER_PAIRS(s64, int64_t, uint64_t, y == -1)
 PINGPONNX_INTEGER_PAIRS(u64, uint64_t, uint64_t, 0)
 
+/* By as many bits as the type has, or more, all are shifted out. */
+PINGPONNX_BROADCAST(each_bitshift_left_u8, uint8_t, uint8_t, uint8_t, y < 8 ? (uint32_t)x << y : 0)
+PINGPONNX_BROADCAST(each_bitshift_right_u8, uint8_t, uint8_t, uint8_t, y < 8 ? x >> y : 0)
+PINGPONNX_BROADCAST(each_bitshift_left_u16, uint16_t, uint16_t, uint16_t, y < 16 ? (uint32_t)x << y : 0)
+PINGPONNX_BROADCAST(each_bitshift_right_u16, uint16_t, uint16_t, uint16_t, y < 16 ? x >> y : 0)
+PINGPONNX_BROADCAST(each_bitshift_left_u32, uint32_t, uint32_t, uint32_t, y < 32 ? (uint32_t)x << y : 0)
+PINGPONNX_BROADCAST(each_bitshift_right_u32, uint32_t, uint32_t, uint32_t, y < 32 ? x >> y : 0)
+PINGPONNX_BROADCAST(each_bitshift_left_u64, uint64_t, uint64_t, uint64_t, y < 64 ? (uint64_t)x << y : 0)
+PINGPONNX_BROADCAST(each_bitshift_right_u64, uint64_t, uint64_t, uint64_t, y < 64 ? x >> y : 0)
+
 PINGPONNX_BROADCAST(each_equal_bool, uint8_t, uint8_t, uint8_t, x == y)
 PINGPONNX_BROADCAST(each_and_bool, uint8_t, uint8_t, uint8_t, x &y)
 PINGPONNX_BROADCAST(each_or_bool, uint8_t, uint8_t, uint8_t, x | y)

@@ -125,7 +125,7 @@ class _Builder:
         if dtype is None:
             return
         try:
-            data = np.ascontiguousarray(numpy_helper.to_array(proto))
+            data = np.require(numpy_helper.to_array(proto), requirements="C")  # a scalar stays one
         except (ValueError, TypeError) as error:
             raise ModelError(f"constant {name!r} is damaged: {error}", "export the model again") from error
         shape = tuple(proto.dims)  # numpy gives contiguous scalars an axis

@@ -21,7 +21,7 @@ class Writer:
 
     node: onnx.NodeProto
     types: Mapping[str, onnx.TypeProto]
-    constants: frozenset[str]
+    constants: Mapping[str, onnx.TensorProto]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
 
     @property
@@ -34,6 +34,10 @@ class Writer:
     def attribute(self, name: str, default: Any) -> Any:
         found = [a for a in self.node.attribute if a.name == name]
         return onnx.helper.get_attribute_value(found[0]) if found else default
+
+    def values(self, name: str) -> np.ndarray[Any, Any] | None:
+        """Those of a constant."""
+        return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         kind = self.types[name].tensor_type if name in self.types else None
@@ -73,7 +77,7 @@ def define(*op_types: str) -> Callable[[Definition], Definition]:
 
 
 def written(
-    node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], constants: frozenset[str]
+    node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], constants: Mapping[str, onnx.TensorProto]
 ) -> list[onnx.NodeProto] | None:
     """The nodes that a node stands for; None when it stands for itself."""
     definition = DEFINITIONS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
@@ -192,4 +196,119 @@ def _blocks(w: Writer) -> bool:
         joined = (n, rest, height * size, width * size)
     y = w.add("Transpose", w.reshaped(w.input(0), split), perm=list(order))
     w.add("Reshape", y, w.constant(joined, np.int64), output=w.node.output[0])
+    return True
+
+
+@define("Trilu")
+def _triangle(w: Writer) -> bool:
+    """A choice between the matrix and zeros."""
+    x, diagonal = w.input(0), w.input(1)
+    shape = w.shape(x)
+    if shape is None:
+        return False
+    dtype = w.numpy(x)
+    rows, columns = (
+        w.constant(np.arange(shape[-2])[:, None], np.int64),
+        w.constant(np.arange(shape[-1]), np.int64),
+    )
+    if diagonal:
+        rows = w.add("Add", rows, w.reshaped(diagonal, (1, 1)))
+    mask = w.add("GreaterOrEqual" if w.attribute("upper", 1) else "LessOrEqual", columns, rows)
+    w.add("Where", mask, x, w.constant(0, dtype), output=w.node.output[0])
+    return True
+
+
+@define("Hardmax")
+def _hardmax(w: Writer) -> bool:
+    """1 at the first largest value of a lane: where its index is the one of the largest."""
+    x, axis = w.input(0), w.attribute("axis", -1)
+    shape = w.shape(x)
+    if shape is None:
+        return False
+    index = w.add("ArgMax", x, axis=axis, keepdims=1)
+    along = [1] * len(shape)
+    along[axis] = shape[axis]
+    places = w.constant(np.arange(shape[axis]).reshape(along), np.int64)
+    w.add("Cast", w.add("Equal", places, index), to=w.types[x].tensor_type.elem_type, output=w.node.output[0])
+    return True
+
+
+@define("OneHot")
+def _one_hot(w: Writer) -> bool:
+    """A choice between its two values; indices count from the back when negative."""
+    indices, depth, values = w.inputs
+    shape = w.shape(indices)
+    count = w.values(depth)
+    if shape is None or count is None:
+        return False
+    n, rank = int(count.ravel()[0]), len(shape) + 1
+    axis = w.attribute("axis", -1) % rank
+    at = w.add("Cast", w.reshaped(indices, (*shape[:axis], 1, *shape[axis:])), to=onnx.TensorProto.INT64)
+    at = w.add(
+        "Where", w.add("Less", at, w.constant(0, np.int64)), w.add("Add", at, w.constant(n, np.int64)), at
+    )
+    places = w.constant(np.arange(n).reshape((n, *(1,) * (rank - 1 - axis))), np.int64)
+    off, on = (w.add("Gather", values, w.constant(i, np.int64), axis=0) for i in (0, 1))
+    w.add("Where", w.add("Equal", places, at), on, off, output=w.node.output[0])
+    return True
+
+
+@define("Dropout")
+def _dropout(w: Writer) -> bool:
+    """With a mask, or in training: a given seed stands for the mask that numpy's generator makes of it."""
+    x, ratio, training = w.input(0), w.input(1), w.input(2)
+    outputs, shape = [*w.node.output, ""][:2], w.shape(x)
+    flag = w.values(training) if training else np.array(False)
+    idle = flag is not None and not flag.any()
+    if shape is None or (idle and not outputs[1]):
+        return False
+    if idle:
+        w.add("Identity", x, output=outputs[0])
+        w.add("Identity", w.constant(np.ones(shape), bool), output=outputs[1])
+        return True
+    seed = w.attribute("seed", None)
+    if seed is None:
+        return False
+    chances = w.constant(np.random.RandomState(seed).uniform(0, 1, shape), np.float32)
+    limit = ratio or w.constant(0.5, np.float32)
+    kept = w.add("GreaterOrEqual", chances, limit)
+    scaled = w.add("Div", x, w.add("Sub", w.constant(1, np.float32), limit))
+    dropped = w.add("Where", kept, scaled, w.constant(0, np.float32))
+    if outputs[1]:
+        w.add("Or", kept, w.add("Not", training), output=outputs[1])
+    w.add("Where", training, dropped, x, output=outputs[0])
+    return True
+
+
+@define("Pad")
+def _pad(w: Writer) -> bool:
+    """Of other types than float32, or wrapped around: gathered, or joined with the constant, axis by axis."""
+    x, mode = w.input(0), w.attribute("mode", b"constant").decode()
+    pads, shape, dtype = w.values(w.input(1)), w.shape(x), w.numpy(x)
+    axes = w.values(w.input(3)) if w.input(3) else np.arange(len(shape or ()))
+    plain = mode != "wrap" and dtype in (np.float32, np.int8, np.uint8)
+    if shape is None or pads is None or axes is None or plain or not len(axes):
+        return False
+    value = w.input(2) or w.constant(0, dtype)
+    sizes = list(shape)
+    for axis, before, after in zip(axes, *pads.reshape(2, -1), strict=True):
+        axis, before, after = int(axis) % len(sizes), int(before), int(after)
+        places = np.arange(max(-before, 0), sizes[axis] + min(after, 0))
+        if mode != "constant":
+            how: Any = mode
+            places = np.pad(places, (max(before, 0), max(after, 0)), mode=how)
+        if len(places) != sizes[axis] or mode != "constant":
+            x = w.add("Gather", x, w.constant(places, np.int64), axis=axis)
+        sizes[axis] = len(places)
+        if mode == "constant":
+            ends = [max(before, 0), max(after, 0)]
+            parts = [
+                w.add("Expand", value, w.constant([*sizes[:axis], n, *sizes[axis + 1 :]], np.int64))
+                if n
+                else ""
+                for n in ends
+            ]
+            x = w.add("Concat", *(part for part in (parts[0], x, parts[1]) if part), axis=axis)
+            sizes[axis] += sum(ends)
+    w.add("Identity", x, output=w.node.output[0])
     return True

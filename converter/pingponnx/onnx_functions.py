@@ -20,7 +20,7 @@ def write_out(model: onnx.ModelProto, opset: int, known: Callable[[str], bool]) 
     types = {v.name: v.type for v in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
     for tensor in model.graph.initializer:
         types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
-    constants = frozenset(tensor.name for tensor in model.graph.initializer)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     functions: list[onnx.FunctionProto] = []
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:

@@ -12,7 +12,7 @@ from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 from pingponnx.ops.lookup import each_value
 from pingponnx.ops.reshape import Reshape
 
-_ONNX = {
+TYPES = {
     1: DType.F32,
     2: DType.U8,
     3: DType.S8,
@@ -39,9 +39,9 @@ class Cast(Operator):
         to: Any = node.attributes.get("to")
         x = node.inputs[0]
         assert x is not None
-        if to not in _ONNX:
+        if to not in TYPES:
             node.unsupported(f"a cast to ONNX's type {to}", "cast to float32 or an integer type")
-        return (Reshape(x.shape) if x.dtype is _ONNX[to] else cls(_ONNX[to])), keep(1)
+        return (Reshape(x.shape) if x.dtype is TYPES[to] else cls(TYPES[to])), keep(1)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         assert inputs[0] is not None

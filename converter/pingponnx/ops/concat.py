@@ -8,9 +8,8 @@ from typing import Self
 import numpy as np
 
 from pingponnx.calls import Argument, Call, Inputs, Output, Rows, RowWindow, Struct, Table, rows_of
-from pingponnx.ir import Array, Shape, Tensor
+from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
-from pingponnx.ops.dtypes import kernel_suffix
 
 
 @operator("Concat")
@@ -48,10 +47,11 @@ class Concat(Operator):
         return np.concatenate([x for x in arrays if x is not None], axis=self.axis)
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        name = f"concat_{kernel_suffix(self, site)}"
+        name = f"concat_{site.suffix}"
+        header = f"{name}.h" if site.x.dtype in (DType.S8, DType.F32) else "concat_plain.h"
         tensors = [x for x in site.inputs if x is not None]
         outer = prod(site.y.shape[: self.axis])
-        blocks = [x.size // outer for x in tensors]
+        blocks = [x.size // max(outer, 1) for x in tensors]
 
         def arguments(outer: int) -> tuple[Argument, ...]:
             return (
@@ -64,11 +64,11 @@ class Concat(Operator):
         samples, rows, _ = rows_of(site.y.shape)
         within = outer % (samples * rows) == 0 and not any(x.constant for x in tensors)
         windows = {i: RowWindow() for i in range(len(tensors))}
-        by_rows = Rows(name, f"{name}.h", arguments(outer // (samples * rows)), windows)
+        by_rows = Rows(name, header, arguments(outer // (samples * rows)), windows)
         return [
             Call(
                 name,
-                f"{name}.h",
+                header,
                 arguments(outer),
                 overlap=_distances(tensors, outer, blocks),
                 cycles=site.y.size,

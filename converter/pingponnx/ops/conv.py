@@ -26,6 +26,7 @@ from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.cmsis import convolution_reason, takes_general
 from pingponnx.ops.computed_conv import ComputedConv
+from pingponnx.ops.conv_volume import ConvVolume
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
 from pingponnx.ops.window import Window, geometry, hw, lying, read_window, row_distance, row_window, with_hw
 
@@ -54,6 +55,8 @@ class Conv(Operator):
         channels, per_group = node.shape()[1], weights.shape[1]
         if channels != per_group * group or weights.shape[0] % group:
             node.unsupported(f"{channels} input channels, weights {weights.shape} and group {group} disagree")
+        if len(node.shape()) > 4:
+            return ConvVolume.from_onnx(node)
         if not weights.constant or (bias is not None and not bias.constant):
             return ComputedConv.from_onnx(node)
         return cls(read_window(node, weights.shape[2:]), group), keep(len(node.inputs))

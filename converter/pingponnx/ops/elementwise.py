@@ -14,6 +14,7 @@ from pingponnx.ops.functions import INTEGERS, REALS
 
 NUMBERS = REALS + INTEGERS
 _BOOL = (DType.BOOL,)
+_UNSIGNED = (DType.U8, DType.U16, DType.U32, DType.U64)
 _POWERS = (DType.F32, DType.F64, DType.S32, DType.S64)
 
 
@@ -42,6 +43,15 @@ def _power(a: Array, b: Array) -> Array:
         result: Array = np.where(b < 0, 0, np.power(a, np.abs(b).astype(a.dtype)))
         return np.where((b < 0) & (np.abs(a) == 1), np.where(b % 2 == 0, 1, a), result)
     return np.asarray(np.power(a.astype(np.float64), b.astype(np.float64)))
+
+
+def _shift(*, left: bool) -> Callable[[Array, Array], Array]:
+    def value(a: Array, b: Array) -> Array:
+        bits = 8 * a.dtype.itemsize
+        shifted = (np.left_shift if left else np.right_shift)(a, np.minimum(b, bits - 1).astype(a.dtype))
+        return np.where(b >= bits, 0, shifted)
+
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +83,18 @@ ROWS = {
     "And": Row("Logical and.", np.logical_and, _BOOL),
     "Or": Row("Logical or.", np.logical_or, _BOOL),
     "Xor": Row("Logical exclusive or.", np.logical_xor, _BOOL),
+    "BitShift_left": Row("a << b.", _shift(left=True), _UNSIGNED),
+    "BitShift_right": Row("a >> b.", _shift(left=False), _UNSIGNED),
     "BitwiseAnd": Row("And of all bits.", np.bitwise_and, INTEGERS),
     "BitwiseOr": Row("Or of all bits.", np.bitwise_or, INTEGERS),
     "BitwiseXor": Row("Exclusive or of all bits.", np.bitwise_xor, INTEGERS),
 }
 
 
-@operator(*(name for name in ROWS if name not in ("Add", "Sub", "Mul", "Fmod")))
+_OTHERS = ("Add", "Sub", "Mul", "Fmod", "BitShift_left", "BitShift_right")
+
+
+@operator(*(name for name in ROWS if name not in _OTHERS), "BitShift")
 @dataclass(frozen=True, slots=True)
 class Elementwise(Operator):
     """A function of two values, broadcast."""
@@ -90,12 +105,14 @@ class Elementwise(Operator):
 
     @classmethod
     def describe(cls, op_type: str) -> str:
-        return ROWS[op_type].meaning
+        return "a shifted by b bits." if op_type == "BitShift" else ROWS[op_type].meaning
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         name = "Fmod" if node.op_type == "Mod" and node.attributes.get("fmod", 0) else node.op_type
-        if len(node.inputs) != 2:
+        if name == "BitShift":
+            name = f"BitShift_{node.attributes.get('direction', '').lower()}"
+        if name not in ROWS or len(node.inputs) != 2:
             node.unsupported(f"{len(node.inputs)} inputs")
         a, b = node.inputs
         assert a is not None and b is not None

@@ -28,10 +28,11 @@ from pingponnx.calls import (
     Table,
 )
 from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, Rounding, clamp_s8, halfway, requantizer
-from pingponnx.ir import Array, Quantization, Shape, Tensor
+from pingponnx.ir import Array, DType, Quantization, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
 from pingponnx.ops.dtypes import kernel_suffix
 from pingponnx.ops.linear import clamp_bounds
+from pingponnx.ops.pool_volume import PoolVolume
 from pingponnx.ops.window import (
     Pads,
     Window,
@@ -58,11 +59,12 @@ class MaxPool(Operator):
 
     channels_last = True
     moves_data = True
+    each_output = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
-        if len(node.outputs) > 1 and node.outputs[1]:
-            node.unsupported("the indices of the maxima are not computed", "drop the second output")
+        if node.output or _in_volume(node):
+            return PoolVolume.from_onnx(node)
         return cls(_read(node)), (0,)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
@@ -114,6 +116,8 @@ class AveragePool(Operator):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        if _in_volume(node):
+            return PoolVolume.from_onnx(node)
         window = _read(node)
         if node.op_type == "GlobalAveragePool" or not node.attributes.get("count_include_pad", 0):
             return cls(window), (0,)
@@ -249,6 +253,14 @@ class AveragePool(Operator):
 
 
 # -- geometry ---------------------------------------------------------------------------------------
+
+
+def _in_volume(node: OnnxNode) -> bool:
+    """True for three dimensions, and for number types that only pool_volume.py takes."""
+    x = node.inputs[0]
+    assert x is not None
+    plain = x.quantization is None and x.dtype not in (DType.F32, DType.S8)
+    return len(x.shape) > 4 or plain
 
 
 def _read(node: OnnxNode) -> Window:

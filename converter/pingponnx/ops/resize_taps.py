@@ -13,6 +13,7 @@ from pingponnx.ops import OnnxNode
 
 LONGEST = 2**15 - 1  # indices are int16
 _F = np.float32
+_NEARLY = 1e-3  # values that two lengths which are meant to be equal may differ by
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,10 @@ def _coordinates(node: OnnxNode, transform: str, a: _Axis) -> Array:
         case "pytorch_half_pixel":
             x = (i + _F(0.5)) / scale - _F(0.5) if a.size > 1 else i * 0
         case "align_corners":
-            x = i * _F(a.length - 1) / _F(a.size - 1) if a.size > 1 else i * 0
+            # ONNX's own tests take the length before it is rounded down; onnxruntime takes the one after
+            length = _F(a.scale * a.length)
+            last = _F(a.size if abs(length - a.size) < _NEARLY else length) - 1
+            x = i * _F(a.length - 1) / last if a.size > 1 else i * 0
         case "asymmetric":
             x = i / scale
         case "tf_half_pixel_for_nn":

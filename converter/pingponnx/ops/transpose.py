@@ -9,6 +9,7 @@ from pingponnx.calls import Call, Input, Output, Struct
 from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 from pingponnx.ops.dtypes import kernel_suffix
+from pingponnx.ops.walk import walk
 
 _MAX_RANK = 6
 _TYPES = (DType.S8, DType.U8, DType.F32)  # uint8: the edge of a model that keeps ONNX's axis order
@@ -54,5 +55,7 @@ class Transpose(Operator):
                 "stride": (*(0,) * missing, *(strides[axis] for axis in self.permutation)),
             },
         )
+        if site.x.dtype not in _TYPES:
+            return [walk(site, self, site.y.shape, tuple(strides[axis] for axis in self.permutation))]
         name = f"transpose_{kernel_suffix(self, site, _TYPES)}"
         return [Call(name, "transpose.h", (params, Input(), Output()), cycles=12 * site.x.size)]
