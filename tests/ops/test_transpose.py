@@ -59,12 +59,14 @@ def test_uint8_images_in_onnx_order(tmp_path: Path) -> None:
     assert_proven(path, replace(HOST, nchw_io=True))
 
 
-def test_types_without_a_kernel_are_refused() -> None:
-    case = _cases("float32")[0]
-    for dtype in (DType.S16, DType.S32, DType.S64, DType.BOOL):
-        x, y = (replace(t, dtype=dtype) for t in (case.site.x, case.site.y))
-        with pytest.raises(UnsupportedError, match=f"no kernel for {dtype.value}"):
-            case.op.kernels(replace(case.site, inputs=(x,), outputs=(y,)))
+def test_other_types_equal_onnxruntime_and_c(tmp_path: Path) -> None:
+    x = np.arange(24).reshape(2, 3, 4)
+    cases = [
+        make_case("Transpose", x.astype(t), perm=[2, 0, 1]) for t in ("int16", "int64", "float64", "bool")
+    ]
+    for case in cases:
+        np.testing.assert_array_equal(case.expected, case.reference, case.label)
+    check_c(cases, tmp_path)
 
 
 def test_unsupported() -> None:
