@@ -206,7 +206,9 @@ def test_everything_unsupported_is_listed_at_once(tmp_path: Path) -> None:
 def test_unsupported_attributes_name_the_node_and_the_way_out(tmp_path: Path) -> None:
     node = helper.make_node("MaxPool", ["x"], ["y"], name="pool", kernel_shape=[2, 2], pads=[2, 2, 2, 2])
     model = make_model([node], {"x": [1, 1, 4, 4]}, ["y"])
-    with pytest.raises(UnsupportedError, match=r"MaxPool node 'pool': .* nothing but padding .* pads smaller"):
+    with pytest.raises(
+        UnsupportedError, match=r"MaxPool node 'pool': .* nothing but padding .* pads smaller"
+    ):
         normal_form(save(model, tmp_path / "model.onnx"), HOST)
 
 
