@@ -27,6 +27,9 @@ LIST = ROOT / "tests" / "data" / "conformance.txt"
 CORE = ROOT / "tests" / "data" / "onnx_core_node_tests.txt"
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 PASSED = "ok"
+NOT_RUN = {
+    "test_MaxPool1d_stride_padding_dilation": "not run: proving 21,821 windows of 1,991 rows takes minutes"
+}
 _WORKERS = 2
 
 DataSets = list[tuple[list[Any], list[Any]]]
@@ -81,6 +84,8 @@ def cases() -> tuple[Case, ...]:
 
 def outcome(case: Case) -> str:
     """PASSED, or why it is refused; raises whatever else happens."""
+    if case.name in NOT_RUN:
+        return NOT_RUN[case.name]
     try:
         model, data_sets = case.load()
         prepared = Backend.prepare(model)

@@ -186,7 +186,8 @@ def _blocks(w: Writer) -> bool:
         return False
     n, c, height, width = shape
     if w.node.op_type == "SpaceToDepth":
-        split, order = (n, c, height // size, size, width // size, size), (0, 3, 5, 1, 2, 4)
+        split = (n, c, height // size, size, width // size, size)
+        order = (0, 3, 5, 1, 2, 4) if w.attribute("mode", b"DCR") == b"DCR" else (0, 1, 3, 5, 2, 4)
         joined = (n, c * size * size, height // size, width // size)
     else:
         rest = c // (size * size)
