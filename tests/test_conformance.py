@@ -31,4 +31,4 @@ def test_the_record_is_of_all_tests_and_holds_what_was_promised() -> None:
     assert len(passed) >= 1000
     assert sum(key.startswith("pytorch-") for key in passed) >= 100
     core = {f"node {name}" for name in CORE.read_text(encoding="utf-8").split()}
-    assert core - passed == {"node test_convtranspose_3d", "node test_wrap_pad"}
+    assert core <= passed

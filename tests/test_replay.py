@@ -210,7 +210,7 @@ BY_ROWS: list[tuple[str, Edit, str]] = [
         ring("t", 24, 2, 4, spare=28),
         "row 1 of tensor 't' and its place in the ring of 't' share bytes",
     ),
-    ("residual", ring("u", 0, 0, 4, spare=24), "row 0 of tensor 'u' and row 0 of tensor 't' share bytes"),
+    ("residual", ring("u", 0, 0, 4, spare=24), "row 0 of tensor 'u' and rows 0 to 1 of tensor 't' share"),
     ("residual", ring("u", 0, 0, 4), "the ring of 'u' has no room"),
     ("residual", run("aabcC abc abc abc abc bc"), "node 'join' cannot keep a row of 'y'"),
     ("residual", run("aabB c abc abc abc abc bc"), "node 'conv' cannot keep a row of 'u'"),
@@ -260,7 +260,7 @@ BY_ROWS: list[tuple[str, Edit, str]] = [
     ("shifted", run("aaaa", backward=True), "row 3 of tensor 'y' and row 3 of tensor 'x' share bytes"),
     ("shifted", rows(0, elementwise=False), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
     ("shifted", at(x=0, y=4), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
-    ("shifted", rows(0, windows={0: SAME}), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
+    ("shifted", rows(0, windows={0: SAME}), "row 0 of tensor 'y' and rows 0 to 1 of tensor 'x' share"),
     ("shifted", tensor("x", shape=(1, 4, 4, 1)), "row 0 of tensor 'y' and row 0 of tensor 'x' share bytes"),
     ("shifted", both(tensor("y", dtype=F32), at(x=92)), "row 3 of tensor 'y' and row 3 of tensor 'x' share"),
     (

@@ -68,7 +68,7 @@ def test_int8_is_proven(axis: int | None, tmp_path: Path) -> None:
         ((4, 2, 3, 3), {"auto_pad": "SOME"}, "auto_pad"),
         ((4, 2, 3, 3), {"pads": [9, 9, 9, 9]}, "an output of"),
         ((4, 2, 3, 3), {"strides": [0, 1]}, "positive"),
-        ((4, 2, 3, 3, 3), {}, "3-dimensional"),
+        ((4, 2, 3, 3, 3, 3), {}, "4-dimensional"),
     ],
 )
 def test_what_cannot_be_is_refused(

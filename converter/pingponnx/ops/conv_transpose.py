@@ -11,14 +11,16 @@ from pingponnx.calls import Argument, Call, Input, Output, Struct, Table
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, operator
+from pingponnx.ops.conv_transpose_volume import ConvTransposeVolume
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
+from pingponnx.ops.volume import RANK, Volume
 from pingponnx.ops.window import Pair, Window, geometry, hw, with_hw
 
 
 @operator("ConvTranspose")
 @dataclass(frozen=True, slots=True)
 class ConvTranspose(Operator):
-    """Transposed convolution over 1 or 2 dimensions, with bias; the activation is fused."""
+    """Transposed convolution over 1 to 3 dimensions, with bias; the activation is fused in up to 2."""
 
     window: Window  # its pads are what is cut off the output
     size: Pair  # height and width of the output
@@ -38,7 +40,14 @@ class ConvTranspose(Operator):
         if node.shape()[1] != weights.shape[0] or weights.shape[0] % group:
             shapes = f"{node.shape()[1]} input channels, weights {weights.shape}"
             node.unsupported(f"{shapes} and group {group} disagree")
-        window, size = _read_window(node, weights.shape[2:])
+        axes = _read_axes(node, weights.shape[2:])
+        if len(axes) > 2:
+            kernel, stride, dilation, before, sizes, output = zip(*axes, strict=True)
+            volume = Volume(kernel, stride, dilation, before, sizes, output, sizes)
+            return ConvTransposeVolume.of(node, volume, group)
+        (kh, sh, dh, top, _, oh), *rest = axes
+        kw, sw, dw, left, _, ow = rest[0] if rest else (1, 1, 1, 0, 1, 1)
+        window, size = Window((kh, kw), (sh, sw), (dh, dw), (top, left, 0, 0)), (oh, ow)
         fixed = weights.constant and (bias is None or bias.constant)
         kept: list[int | Tensor] = [0, _by_output(node, weights, group) if fixed else 1]
         return cls(window, size, group, computed=not fixed), (*kept, *([] if bias is None else [2]))
@@ -145,11 +154,11 @@ def _by_output(node: OnnxNode, weights: Tensor, group: int) -> Tensor:
     return replace(weights, name=name, shape=data.shape, data=data, quantization=q, origin=None)
 
 
-def _read_window(node: OnnxNode, kernel: Shape) -> tuple[Window, Pair]:
-    """The window and the output's height and width."""
+def _read_axes(node: OnnxNode, kernel: Shape) -> list[tuple[int, ...]]:
+    """Per axis: kernel, stride, dilation, what is cut off the output's beginning, sizes of input and output."""
     sizes, rank = node.shape()[2:], len(node.shape()) - 2
-    if rank not in (1, 2):
-        node.unsupported(f"{rank}-dimensional windows", "only 1-D and 2-D are supported")
+    if rank not in (1, 2, RANK):
+        node.unsupported(f"{rank}-dimensional windows", f"up to {RANK} dimensions are supported")
     strides = node.integers("strides") or (1,) * rank
     dilations = node.integers("dilations") or (1,) * rank
     extra = node.integers("output_padding") or (0,) * rank
@@ -162,9 +171,7 @@ def _read_window(node: OnnxNode, kernel: Shape) -> tuple[Window, Pair]:
     begins, wanted = _cut(node, full, [n * s for n, s in zip(sizes, strides, strict=True)])
     if min(begins) < 0 or min(wanted) < 1:
         node.unsupported(f"pads {begins} and an output of {wanted}")
-    (kh, sh, dh, top, oh), *rest = zip(kernel, strides, dilations, begins, wanted, strict=True)
-    kw, sw, dw, left, ow = rest[0] if rest else (1, 1, 1, 0, 1)
-    return Window((kh, kw), (sh, sw), (dh, dw), (top, left, 0, 0)), (oh, ow)
+    return list(zip(kernel, strides, dilations, begins, sizes, wanted, strict=True))
 
 
 def _cut(node: OnnxNode, full: list[int], same: list[int]) -> tuple[list[int], list[int]]:

@@ -32,11 +32,11 @@ class Pad(Operator):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         shape, mode = node.shape(), node.attributes.get("mode", "constant")
+        before, after = _read_pads(node)
         if mode not in _MODES:
             node.unsupported(f"mode {mode!r}", f"use one of {', '.join(_MODES)}")
         if len(shape) > _RANK:
             node.unsupported(f"{len(shape)} dimensions, at most {_RANK} are supported")
-        before, after = _read_pads(node)
         sizes = [s + b + a for s, b, a in zip(shape, before, after, strict=True)]
         if min(sizes) < 1:
             node.unsupported("the output is empty")

@@ -274,20 +274,51 @@ class _Replay:
         self.made[work.target] += last
 
     def _reads(self, work: _Work, row: int, part: int) -> Iterator[tuple[Place, bool]]:
-        """The rows under a unit's windows that are in the arena, each found intact."""
+        """The rows under a unit's windows that are in the arena, each found intact; neighbours together."""
         sample, row = divmod(row, self.grids[work.target].rows)
         for root, window, in_place in work.sources:
             if root in self.outside:
                 continue
             rows = self.grids[root].rows
             top = (row * work.rows.step + part) * window.stride - window.pad
-            for y in range(max(top, 0), min(top + window.extent, rows)):
-                index = sample * rows + y
-                place = self._row(root, index)
-                if self._number(root, index) >= self.made.get(root, 0):
-                    raise MemoryPlanError(f"{place.what} is not there when {work.who} needs it")
-                self._expect(place, self.tags[root] + index, work.who)
+            index, end = sample * rows + max(top, 0), sample * rows + min(top + window.extent, rows)
+            while index < end:
+                place, count = self._run_of_rows(root, index, end)
+                self._expect_rows(root, index, count, work.who)
                 yield place, in_place
+                index += count
+
+    def _run_of_rows(self, root: str, index: int, end: int) -> tuple[Place, int]:
+        """Row `index` with those of the next up to `end` that lie behind it, and how many rows that is."""
+        place, size, count = self._row(root, index), self.grids[root].row_bytes, end - index
+        if root in self.plan.rings:
+            ring, number = self.plan.rings[root], self._number(root, index)
+            kept = number + 1 if ring.spare is None else self.kept.get(root, 0)
+            if number >= kept:  # in the spare place, which holds one row
+                count = 1
+            else:
+                count = min(count, ring.rows - (place.start - ring.offset) // size)
+                if ring.spare is not None and not self.backward:
+                    count = min(count, kept - number)
+        if count == 1:
+            return place, 1
+        return Place(
+            f"rows {index} to {index + count - 1} of tensor {root!r}", place.start, count * size
+        ), count
+
+    def _expect_rows(self, root: str, index: int, count: int, who: str) -> None:
+        """All of a run's rows are made, and intact; if not, the message names the first that is not."""
+        made = self.made.get(root, 0)
+        there = max(self._number(root, index), self._number(root, index + count - 1)) < made
+        start, size, tag = self._row(root, index).start, self.grids[root].row_bytes, self.tags[root] + index
+        owners = self.owner[start : start + count * size].reshape(count, size)
+        if there and (owners == np.arange(tag, tag + count, dtype=np.int32)[:, None]).all():
+            return
+        for row in range(index, index + count):
+            place = self._row(root, row)
+            if self._number(root, row) >= made:
+                raise MemoryPlanError(f"{place.what} is not there when {who} needs it")
+            self._expect(place, self.tags[root] + row, who)
 
     def _in_place(self, target: Place, read: Place) -> bool:
         """True when values written in ascending order never reach one that is still to be read."""
