@@ -1,4 +1,4 @@
-"""Every model of ../shared/models: what must convert does, and is proven; the rest is refused by name."""
+"""Every model of ../shared/models: each converts, and is proven."""
 
 import tomllib
 from pathlib import Path
@@ -8,7 +8,6 @@ import onnx
 import pytest
 
 from models import assert_proven, converted, execute
-from pingponnx.errors import UnsupportedError
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import DType
 from pingponnx.measure import find_samples
@@ -21,7 +20,6 @@ from stepping import stepped, unrolled
 
 EXPECTED = tomllib.loads(Path(__file__).with_name("shared_models.toml").read_text())
 PROVEN: list[str] = [*EXPECTED["models"], *(f"ops/{name}" for name in EXPECTED["ops"])]
-REFUSED = {model: set(ops.split()) for ops, models in EXPECTED["refused"].items() for model in models}
 INTEGER = [
     name
     for name in PROVEN
@@ -44,8 +42,7 @@ def _samples(path: Path, count: int) -> list[Sample]:
 
 def test_no_model_is_forgotten(shared_models: Path) -> None:
     present = {str(p.relative_to(shared_models).with_suffix("")) for p in shared_models.rglob("*.onnx")}
-    assert present == set(PROVEN) | set(REFUSED)
-    assert not set(PROVEN) & set(REFUSED)
+    assert present == set(PROVEN)
 
 
 @pytest.mark.parametrize("name", PROVEN)
@@ -71,14 +68,6 @@ def test_an_integer_model_is_proven_under_tflite_rounding(name: str, shared_mode
     path = shared_models / f"{name}.onnx"
     options = Options(target="host", rounding=Rounding.TFLITE)
     assert_proven(path, options, _samples(path, FEW))
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_model_is_refused_by_the_operators_that_are_missing(name: str, shared_models: Path) -> None:
-    with pytest.raises(UnsupportedError) as raised:
-        normal_form(shared_models / f"{name}.onnx", Options())
-    assert {item.op for item in raised.value.items} == REFUSED[name]
-    assert all(item.reason == "this operator is not supported" for item in raised.value.items)
 
 
 @pytest.mark.qemu

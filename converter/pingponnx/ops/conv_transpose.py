@@ -155,7 +155,7 @@ def _by_output(node: OnnxNode, weights: Tensor, group: int) -> Tensor:
 
 
 def _read_axes(node: OnnxNode, kernel: Shape) -> list[tuple[int, ...]]:
-    """Per axis: kernel, stride, dilation, what is cut off the output's beginning, sizes of input and output."""
+    """Per axis: kernel, stride, dilation, what the output loses in front, sizes of input and output."""
     sizes, rank = node.shape()[2:], len(node.shape()) - 2
     if rank not in (1, 2, RANK):
         node.unsupported(f"{rank}-dimensional windows", f"up to {RANK} dimensions are supported")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -54,13 +55,13 @@ class ConvTransposeVolume(Operator):
         full = [max((i - 1) * s + (k - 1) * d + 1, b + o) for i, s, k, d, b, o in zip(*axes, strict=True)]
         y: Array = np.zeros((n, self.group, kernel.shape[2], *full))
         for tap in np.ndindex(*w.kernel):
-            at = tuple(
+            at: Any = tuple(
                 slice(k * d, k * d + (i - 1) * s + 1, s)
                 for k, d, i, s in zip(tap, w.dilation, w.sizes, w.stride, strict=True)
             )
-            y[(..., *at)] += np.einsum("ngixyz,gio->ngoxyz", wide, kernel[(..., *tap)])
-        kept = tuple(slice(b, b + o) for b, o in zip(w.before, w.output, strict=True))
-        result: Array = y[(..., *kept)].reshape(site.y.shape)
+            y[:, :, :, *at] += np.einsum("ngixyz,gio->ngoxyz", wide, kernel[:, :, :, *tap])
+        kept: Any = tuple(slice(b, b + o) for b, o in zip(w.before, w.output, strict=True))
+        result: Array = y[:, :, :, *kept].reshape(site.y.shape)
         if len(arrays) > 2 and arrays[2] is not None:
             result = result + arrays[2][:, None, None, None]
         return result.astype(x.dtype)
