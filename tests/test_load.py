@@ -311,15 +311,18 @@ def test_random_and_control_flow_are_not_folded(tmp_path: Path) -> None:
         [helper.make_tensor_value_info("k", TensorProto.FLOAT, [4])],
     )
     nodes = [
+        make_node("ReduceMax", ["x"], "m", keepdims=0),
+        make_node("Cast", ["m"], "c", to=TensorProto.BOOL),
         make_node("If", ["c"], "i", then_branch=branch, else_branch=branch),
         make_node("RandomNormal", [], "r", shape=[4]),
         make_node("Add", ["i", "r"], "s"),
         make_node("Add", ["x", "s"], "y"),
     ]
-    model = make_model(nodes, {"x": [1, 4]}, ["y"], {"c": np.bool_(True)})
+    model = make_model(nodes, {"x": [1, 4]}, ["y"])
     with pytest.raises(UnsupportedError) as raised:
         load(save(model, tmp_path / "model.onnx"))
     assert {item.op for item in raised.value.items} == {"If", "RandomNormal"}
+    assert raised.value.items[0].reason == "its condition must be a constant"
 
 
 def test_names_of_the_model_do_not_meet_names_that_loading_makes(tmp_path: Path) -> None:

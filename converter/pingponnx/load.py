@@ -25,6 +25,7 @@ from pingponnx.onnx_model import (
     static_form,
     static_shapes,
 )
+from pingponnx.onnx_subgraphs import undecided
 from pingponnx.ops import OnnxNode, Operator, Site, registry
 from pingponnx.ops.copy import Copy
 from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear, folds, read_quantization
@@ -149,8 +150,8 @@ class _Builder:
             self.tensors[name] = replace(x, dtype=DType.F32, quantization=None, data=x.real())
         return self._add(Copy(), (self._fresh(f"{name}@output"),), (name,), self._unique(f"{name}/copy"))[0]
 
-    def _problem(self, node: str, op: str, reason: str, hint: str = "") -> None:
-        self.problems.append(Unsupported(node, op, reason, hint))
+    def _problem(self, node: str, op: str, reason: str, hint: str = "", needs: str = "") -> None:
+        self.problems.append(Unsupported(node, op, reason, hint, needs))
         self.unknown.add(node)
 
     # -- nodes ----------------------------------------------------------------------------------------
@@ -168,7 +169,9 @@ class _Builder:
         known = all(not i or i in self.tensors for i in proto.input)
         if cls is None:
             domain = f"{proto.domain}." if proto.domain not in ("", "ai.onnx") else ""
-            self._problem(name, domain + proto.op_type, "this operator is not supported")
+            constants = [i for i in proto.input if i not in self.tensors or self.tensors[i].constant]
+            reason, needs = undecided(proto, constants) or ("this operator is not supported", "")
+            self._problem(name, domain + proto.op_type, reason, needs=needs)
         if cls is None or not known:
             self.unknown.update(proto.output)
             return

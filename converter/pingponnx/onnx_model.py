@@ -15,6 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from pingponnx.errors import ModelError, Unsupported, UnsupportedError
 from pingponnx.ir import Array, DType, Shape
 from pingponnx.onnx_functions import with_defaults
+from pingponnx.onnx_subgraphs import captured, unfold
 
 OLDEST_OPSET = 11
 _CONVERTED_OPSET = 13  # what models older than OLDEST_OPSET are brought to
@@ -251,7 +252,10 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
             model = shape_inference.infer_shapes(_annotated(model), strict_mode=True, data_prop=True)
         except Exception as error:  # InferenceError and, for bad data propagation, others
             raise ModelError(f"shapes do not fit together: {_first_line(error)}") from error
-        if not _fold_once(model):
+        changed = _fold_once(model)
+        if unfold(model, opset_version(model)):
+            model = with_defaults(model, opset_version(model))
+        elif not changed:
             break
     return model
 
@@ -291,7 +295,8 @@ def _fold_once(model: onnx.ModelProto) -> bool:
         return False
     sources = {id(node) for node in folded}
     rest = [n for n in graph.node if not known.issuperset(n.output) and id(n) not in sources]
-    wanted = {name for node in rest for name in node.input} | {value.name for value in graph.output}
+    wanted = {name for node in rest for name in (*node.input, *captured(node))}
+    wanted |= {value.name for value in graph.output}
     results = sorted(name for name in known & wanted if name)
     for name in sorted(known):
         size = int(np.prod(shapes.get(name, ()), dtype=np.float64))
