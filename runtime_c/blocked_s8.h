@@ -18,6 +18,12 @@
 #define BLOCKED_INLINE inline
 #endif
 
+#if defined(PINGPONNX_SHARED_KERNELS)
+#define BLOCKED_KERNEL KERNEL
+#else
+#define BLOCKED_KERNEL static BLOCKED_INLINE
+#endif
+
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 /* Operands in low registers, sums in high ones, which ADD can reach. %[v] holds a tap's weights. */
 #define BLOCKED_TAP                                                                                          \

@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -61,8 +62,8 @@ def measured(core: str, what: Subject) -> Iterator[Layer]:
         wished = Task(task.graph, task.unfused, task.offers, wish_of(options))
         calls, memory = decide(wished, goal, Budget())
         yield from _run(what, conversion(wished, options, calls, memory), task, str(goal))
-    for rank in range(1, max(map(len, task.offers))):
-        options = Options(target=core, goal=(Goal.CYCLES, Goal.BALANCED)[rank % 2])
+    for rank in range(max(map(len, task.offers))):
+        options = Options(target=core, goal=(Goal.BALANCED, Goal.CYCLES)[rank % 2])
         forced = tuple(row[min(rank, len(row) - 1)] if row else None for row in task.offers)
         wished = Task(task.graph, task.unfused, task.offers, wish_of(options))
         memory = wished.plan(forced, Effort.FAST)
@@ -209,7 +210,8 @@ def main() -> int:
     if given.keep:
         write_file(given.keep, json.dumps([asdict(layer) for layer in layers]).encode())
     factors = fitted(layers)
-    write_file(FILE, to_toml(factors).encode())
+    before = tomllib.loads(FILE.read_text(encoding="utf-8"))  # other cores keep theirs
+    write_file(FILE, to_toml(before | factors).encode())
     print("\n".join(report(layers, factors)))
     return 0
 
