@@ -151,7 +151,7 @@ def _solved(layers: Sequence[Layer], names: Sequence[str]) -> dict[str, float]:
     a = a / size
     weight = np.array([_CHOSEN if layer.chosen else 1 for layer in layers], float)
     x = np.zeros(len(names))
-    for _ in range(6):
+    for _ in range(16):
         gram, target = (a * weight[:, None]).T @ a, (a * weight[:, None]).T @ y
         for _ in range(400):
             for k in range(len(names)):
