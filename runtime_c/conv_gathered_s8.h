@@ -100,22 +100,24 @@ static BLOCKED_INLINE void conv_gathered_s8_lines(const conv_params_s8 *p, const
 }
 
 /* One output row from CONV_WINDOW_ROWS(p) input rows (NULL: padding). */
-BLOCKED_KERNEL void conv_gathered_s8_row(const conv_params_s8 *p, const int8_t *const *rows, const int8_t *weights,
-                                 const int32_t *bias, const int32_t *multiplier, const int8_t *shift,
-                                 void *windows, int8_t *output) {
+BLOCKED_KERNEL void conv_gathered_s8_row(const conv_params_s8 *p, const int8_t *const *rows,
+                                         const int8_t *weights, const int32_t *bias,
+                                         const int32_t *multiplier, const int8_t *shift, void *windows,
+                                         int8_t *output) {
     conv_gathered_s8_lines(p, rows, p->pool_h, weights, bias, multiplier, shift, windows, 1, output);
 }
 
 /* The share of one unpooled row in an output row, as conv_s8_part. */
-BLOCKED_KERNEL void conv_gathered_s8_part(const conv_params_s8 *p, const int8_t *const *rows, const int8_t *weights,
-                                  const int32_t *bias, const int32_t *multiplier, const int8_t *shift,
-                                  void *windows, int32_t first, int8_t *output) {
+BLOCKED_KERNEL void conv_gathered_s8_part(const conv_params_s8 *p, const int8_t *const *rows,
+                                          const int8_t *weights, const int32_t *bias,
+                                          const int32_t *multiplier, const int8_t *shift, void *windows,
+                                          int32_t first, int8_t *output) {
     conv_gathered_s8_lines(p, rows, 1, weights, bias, multiplier, shift, windows, first, output);
 }
 
 BLOCKED_KERNEL void conv_gathered_s8(const conv_params_s8 *p, const int8_t *input, const int8_t *weights,
-                             const int32_t *bias, const int32_t *multiplier, const int8_t *shift,
-                             void *windows, const int8_t **rows, int8_t *output) {
+                                     const int32_t *bias, const int32_t *multiplier, const int8_t *shift,
+                                     void *windows, const int8_t **rows, int8_t *output) {
     const int32_t in_row = p->in_w * p->in_c;
     for (int32_t n = 0; n < p->batch; ++n) {
         for (int32_t y = 0; y < p->out_h; ++y) {
