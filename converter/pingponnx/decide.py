@@ -66,6 +66,37 @@ class Task:
 
 def decide(task: Task, goal: Goal, budget: Budget) -> tuple[Calls, Plan]:
     """One call a node and their plan; raises BudgetError that says how near the nearest choice comes."""
+    found = [_decided(way, goal_of_way, budget) for way, goal_of_way in _ways(task, goal, budget)]
+    fitting = [(c, m) for c, m in found if budget.ram is None or m.arena <= budget.ram]
+    if fitting:
+        return min(fitting, key=lambda way: predicted(*way))
+    calls, memory = found[0] if goal is Goal.RAM else _decided(task, Goal.RAM, budget)
+    if budget.ram is not None and memory.arena > budget.ram:
+        message = f"{task.graph.name}: the smallest arena found takes {memory.arena:,} bytes of RAM"
+        fed = (memory.strategies["row_fed"] or budget.ram + 1) <= budget.ram
+        advice = "feed the input by rows (--input rows)" if fed else "make the model or its input smaller"
+        raise BudgetError(f"{message}, the budget is {budget.ram:,}", advice)
+    return calls, memory
+
+
+def predicted(calls: Calls, memory: Plan) -> int:
+    """Cycles of a run, as predicted."""
+    return sum(c.predicted(by_rows=k in memory.streamed) for k, c in enumerate(calls) if c)
+
+
+def _ways(task: Task, goal: Goal, budget: Budget) -> Iterator[tuple[Task, Goal]]:
+    """What may reach a goal: layers as a whole are fastest, but when RAM is short streaming may leave
+    more of it to fast kernels."""
+    if goal is Goal.CYCLES:
+        yield replace(task, wish=replace(task.wish, streaming=False)), goal
+    if goal is not Goal.CYCLES or budget.ram is not None:
+        yield task, goal
+    if goal is Goal.CYCLES and budget.ram is not None:
+        yield task, Goal.BALANCED
+
+
+def _decided(task: Task, goal: Goal, budget: Budget) -> tuple[Calls, Plan]:
+    """The calls for a goal and their plan, which may take more than the budget of RAM."""
     flash = budget.flash
     if goal is Goal.BALANCED:
         task = replace(task, offers=tuple(_streamable(row) for row in task.offers), known={})
@@ -75,16 +106,7 @@ def decide(task: Task, goal: Goal, budget: Budget) -> tuple[Calls, Plan]:
         calls = _small(task, flash)
     else:
         calls = _within_ram(task, _within_flash(task.offers, _fastest, flash), goal, budget)
-    memory = task.plan(calls, task.wish.effort)
-    if budget.ram is not None and memory.arena > budget.ram and goal is not Goal.RAM:
-        calls = _small(task, budget.flash)
-        memory = task.plan(calls, task.wish.effort)
-    if budget.ram is not None and memory.arena > budget.ram:
-        message = f"{task.graph.name}: the smallest arena found takes {memory.arena:,} bytes of RAM"
-        fed = (memory.strategies["row_fed"] or budget.ram + 1) <= budget.ram
-        advice = "feed the input by rows (--input rows)" if fed else "make the model or its input smaller"
-        raise BudgetError(f"{message}, the budget is {budget.ram:,}", advice)
-    return calls, memory
+    return calls, task.plan(calls, task.wish.effort)
 
 
 def _streamable(row: Sequence[Call]) -> tuple[Call, ...]:

@@ -6,11 +6,11 @@ Budgets are tried from loose to tight, and decide.py makes of each what `convert
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from pingponnx.decide import Budget, Task, decide
+from pingponnx.decide import Budget, Task, decide, predicted
 from pingponnx.errors import BudgetError
 from pingponnx.ir import Graph
 from pingponnx.pareto import not_dominated
-from pingponnx.pipeline import Options, task_of, wish_of
+from pingponnx.pipeline import Options, task_of
 from pingponnx.select import Goal
 
 _FLASH_STEPS = 4  # from the most constants to the fewest, in equal steps
@@ -99,9 +99,7 @@ class _Sweep:
             return
 
     def _point(self, goal: Goal, budget: Budget) -> Point:
-        wish = wish_of(replace(self.options, goal=goal, ram=budget.ram))
-        calls, memory = decide(replace(self.task, wish=wish), goal, budget)
+        calls, memory = decide(self.task, goal, budget)
         self.tried()
         constants = sum(call.constants for call in calls if call)
-        cycles = sum(c.predicted(by_rows=k in memory.streamed) for k, c in enumerate(calls) if c)
-        return Point(goal, budget, memory.arena, constants, cycles)
+        return Point(goal, budget, memory.arena, constants, predicted(calls, memory))

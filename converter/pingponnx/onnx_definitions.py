@@ -4,36 +4,29 @@ Each definition gets a node and may decline it, so that special cases that have 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from pingponnx.onnx_writer import Writer
+
 _EPSILON, _MOMENTUM = 1e-5, 0.9  # ONNX's defaults for batch normalization
 _POOLED = 2  # axes of an image before its pixels
 
 
 @dataclass(slots=True)
-class Writer:
-    """Collects the nodes that take the place of one; all names come from its first output."""
+class Defined(Writer):
+    """A node with what is known of its inputs: their types and the constant ones."""
 
-    node: onnx.NodeProto
     types: Mapping[str, onnx.TypeProto]
     constants: Mapping[str, onnx.TensorProto]
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
 
     @property
     def inputs(self) -> list[str]:
         return list(self.node.input)
-
-    def input(self, index: int) -> str:
-        return self.node.input[index] if index < len(self.node.input) else ""
-
-    def attribute(self, name: str, default: Any) -> Any:
-        found = [a for a in self.node.attribute if a.name == name]
-        return onnx.helper.get_attribute_value(found[0]) if found else default
 
     def values(self, name: str) -> np.ndarray[Any, Any] | None:
         """Those of a constant."""
@@ -49,20 +42,8 @@ class Writer:
         found: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(self.types[name].tensor_type.elem_type)
         return found
 
-    def add(self, op_type: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        name = output or f"{next(n for n in self.node.output if n)}@{len(self.nodes)}"
-        title = f"{self.node.name or self.node.op_type}/{op_type}"
-        self.nodes.append(onnx.helper.make_node(op_type, list(inputs), [name], name=title, **attributes))
-        return name
 
-    def constant(self, value: Any, dtype: Any) -> str:
-        return self.add("Constant", value=numpy_helper.from_array(np.asarray(value, dtype)))
-
-    def reshaped(self, name: str, shape: tuple[int, ...]) -> str:
-        return self.add("Reshape", name, self.constant(shape, np.int64))
-
-
-Definition = Callable[[Writer], bool]
+Definition = Callable[[Defined], bool]
 """Adds nodes and says True, or declines."""
 
 DEFINITIONS: dict[str, Definition] = {}
@@ -83,12 +64,12 @@ def written(
     definition = DEFINITIONS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if definition is None or any(name and name not in types for name in node.input):
         return None
-    writer = Writer(node, types, constants)
+    writer = Defined(node, types, constants)
     return writer.nodes if definition(writer) else None
 
 
 @define("Max", "Min", "Sum", "Mean")
-def _variadic(w: Writer) -> bool:
+def _variadic(w: Defined) -> bool:
     op_type, inputs, output = w.node.op_type, w.inputs, w.node.output[0]
     pairwise = {"Sum": "Add", "Mean": "Add"}.get(op_type, op_type)
     if len(inputs) == 2 and pairwise == op_type:
@@ -108,7 +89,7 @@ def _variadic(w: Writer) -> bool:
 
 
 @define("Clip", "Relu")
-def _clip(w: Writer) -> bool:
+def _clip(w: Defined) -> bool:
     x, low, high = w.input(0), w.input(1), w.input(2)
     dtype = w.numpy(x)
     if dtype == np.float32 and all(not name or name in w.constants for name in (low, high)):
@@ -123,7 +104,7 @@ def _clip(w: Writer) -> bool:
 
 
 @define("BatchNormalization")
-def _batch_normalization(w: Writer) -> bool:
+def _batch_normalization(w: Defined) -> bool:
     """In training, or with statistics that are inputs of the model."""
     x, *parameters = w.inputs
     training = w.attribute("training_mode", 0)
@@ -152,7 +133,7 @@ def _batch_normalization(w: Writer) -> bool:
 
 
 @define("PRelu")
-def _slope_per_channel(w: Writer) -> bool:
+def _slope_per_channel(w: Defined) -> bool:
     """Before opset 9 a slope with one value per channel was not broadcast as usual."""
     shape, slope = w.shape(w.input(0)), w.shape(w.input(1))
     if not shape or not slope or len(slope) != 1 or len(shape) < _POOLED or slope[0] in (1, shape[-1]):
@@ -163,7 +144,7 @@ def _slope_per_channel(w: Writer) -> bool:
 
 
 @define("LogSoftmax")
-def _log_softmax(w: Writer) -> bool:
+def _log_softmax(w: Defined) -> bool:
     """ONNX's definition, whose sum of exponentials is a reduction of ours."""
     shape = w.shape(w.input(0))
     axis = w.attribute("axis", None)
@@ -179,7 +160,7 @@ def _log_softmax(w: Writer) -> bool:
 
 
 @define("DepthToSpace", "SpaceToDepth")
-def _blocks(w: Writer) -> bool:
+def _blocks(w: Defined) -> bool:
     """Blocks of pixels as channels, and back: the axes of a block are split off and moved."""
     shape, size = w.shape(w.input(0)), w.attribute("blocksize", 1)
     if shape is None or len(shape) != 4:
@@ -201,7 +182,7 @@ def _blocks(w: Writer) -> bool:
 
 
 @define("Trilu")
-def _triangle(w: Writer) -> bool:
+def _triangle(w: Defined) -> bool:
     """A choice between the matrix and zeros."""
     x, diagonal = w.input(0), w.input(1)
     shape = w.shape(x)
@@ -220,7 +201,7 @@ def _triangle(w: Writer) -> bool:
 
 
 @define("Hardmax")
-def _hardmax(w: Writer) -> bool:
+def _hardmax(w: Defined) -> bool:
     """1 at the first largest value of a lane: where its index is the one of the largest."""
     x, axis = w.input(0), w.attribute("axis", -1)
     shape = w.shape(x)
@@ -235,7 +216,7 @@ def _hardmax(w: Writer) -> bool:
 
 
 @define("OneHot")
-def _one_hot(w: Writer) -> bool:
+def _one_hot(w: Defined) -> bool:
     """A choice between its two values; indices count from the back when negative."""
     indices, depth, values = w.inputs
     shape = w.shape(indices)
@@ -255,7 +236,7 @@ def _one_hot(w: Writer) -> bool:
 
 
 @define("Dropout")
-def _dropout(w: Writer) -> bool:
+def _dropout(w: Defined) -> bool:
     """With a mask, or in training: a given seed stands for the mask that numpy's generator makes of it."""
     x, ratio, training = w.input(0), w.input(1), w.input(2)
     outputs, shape = [*w.node.output, ""][:2], w.shape(x)
@@ -282,7 +263,7 @@ def _dropout(w: Writer) -> bool:
 
 
 @define("Pad")
-def _pad(w: Writer) -> bool:
+def _pad(w: Defined) -> bool:
     """Of other types than float32, or wrapped around: gathered, or joined with the constant, axis by axis."""
     x, mode = w.input(0), w.attribute("mode", b"constant").decode()
     pads, shape, dtype = w.values(w.input(1)), w.shape(x), w.numpy(x)

@@ -6,7 +6,6 @@ Shapes must be known: run it on a model that `fold` has been over, and fold agai
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 import onnx
@@ -14,46 +13,12 @@ from onnx import numpy_helper
 
 from pingponnx.einsum import Product, read_equation
 from pingponnx.ir import Shape
+from pingponnx.onnx_writer import Writer
 
 # op type -> from which output on they may be left out
 _OPTIONAL_SINCE = {"LSTM": 0, "GRU": 0, "RNN": 0, "LayerNormalization": 1, "Dropout": 1, "MaxPool": 1}
 
 _IMAGE = 4  # the rank of n c h w
-
-
-class Lowering:
-    """Collects the nodes that stand for one node; names follow its first output."""
-
-    def __init__(self, node: onnx.NodeProto, known: "Known") -> None:
-        self.node, self.shapes, self.reals = node, known.shapes, known.reals
-        self.constants, self.stored = known.constants, known.stored
-        self.attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        self.nodes: list[onnx.NodeProto] = []
-
-    def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
-        """A node; returns its output's name."""
-        name = self._name(op_type)
-        self.nodes.append(onnx.helper.make_node(op_type, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def constant(self, values: np.ndarray[Any, Any]) -> str:
-        name = self._name("Constant")
-        self.nodes.append(
-            onnx.helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values))
-        )
-        return name
-
-    def reshape(self, x: str, shape: Shape) -> str:
-        return self.add("Reshape", x, self.constant(np.array(shape, np.int64)))
-
-    def done(self, result: str) -> list[onnx.NodeProto]:
-        """The nodes, the last of which gives what the old one gave."""
-        name = self.node.name or self.node.op_type
-        self.nodes.append(onnx.helper.make_node("Identity", [result], list(self.node.output), name=name))
-        return self.nodes
-
-    def _name(self, op_type: str) -> str:
-        return f"{self.node.output[0]}@{op_type.lower()}{len(self.nodes)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +29,19 @@ class Known:
     constants: set[str]
     stored: Mapping[str, onnx.TensorProto]
     reals: frozenset[str]
+
+
+@dataclass(slots=True)
+class Lowering(Writer):
+    """A node with what is known of the model."""
+
+    known: Known
+
+    def done(self, result: str) -> list[onnx.NodeProto]:
+        """The nodes, the last of which gives what the old one gave."""
+        name = self.node.name or self.node.op_type
+        self.nodes.append(onnx.helper.make_node("Identity", [result], list(self.node.output), name=name))
+        return self.nodes
 
 
 def _known(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> Known:
@@ -104,53 +82,54 @@ def _drop_unread_outputs(graph: onnx.GraphProto) -> bool:
 def _spatial_mean(x: Lowering) -> list[onnx.NodeProto] | None:
     """A mean over the pixels of an image, as torch's dynamo exporter writes AdaptiveAvgPool2d(1)."""
     image = x.node.input[0]
-    shape = x.shapes.get(image, ())
-    axes = x.attributes.get("axes")
+    shape = x.known.shapes.get(image, ())
+    axes = x.attribute("axes")
     if len(x.node.input) > 1 and x.node.input[1]:
-        proto = x.stored.get(x.node.input[1])
+        proto = x.known.stored.get(x.node.input[1])
         axes = None if proto is None else numpy_helper.to_array(proto).tolist()
-    if image not in x.reals or len(shape) != _IMAGE or axes is None:
+    if image not in x.known.reals or len(shape) != _IMAGE or axes is None:
         return None
     if sorted(int(axis) % _IMAGE for axis in axes) != [2, 3]:
         return None
     pooled = x.add("GlobalAveragePool", image)
-    return x.done(pooled if x.attributes.get("keepdims", 1) else x.reshape(pooled, shape[:2]))
+    return x.done(pooled if x.attribute("keepdims", 1) else x.reshaped(pooled, shape[:2]))
 
 
 def _gemm(x: Lowering) -> list[onnx.NodeProto] | None:
     """A Gemm that is no fully connected layer: transposes, a matrix product, a scaled sum."""
     a, b, *rest = x.node.input
     bias = rest[0] if rest else ""
-    outputs = x.shapes.get(x.node.output[0], (0, 0))[-1]
-    size = x.shapes.get(bias, ())
-    vector = not bias or (bias in x.constants and prod(size) == prod(size[-1:]) in (1, outputs))
-    layer = b in x.constants and vector
-    if layer and not x.attributes.get("transA", 0):
+    outputs = x.known.shapes.get(x.node.output[0], (0, 0))[-1]
+    size = x.known.shapes.get(bias, ())
+    vector = not bias or (bias in x.known.constants and prod(size) == prod(size[-1:]) in (1, outputs))
+    layer = b in x.known.constants and vector
+    if layer and not x.attribute("transA", 0):
         return None
-    if x.attributes.get("transA", 0):
+    if x.attribute("transA", 0):
         a = x.add("Transpose", a, perm=[1, 0])
     if layer:
-        kept = {k: v for k, v in x.attributes.items() if k != "transA"}
-        return x.done(x.add("Gemm", a, b, *rest, **kept))
-    if x.attributes.get("transB", 0):
+        y = x.add("Gemm", a, b, *rest)
+        x.nodes[-1].attribute.extend(t for t in x.node.attribute if t.name != "transA")
+        return x.done(y)
+    if x.attribute("transB", 0):
         b = x.add("Transpose", b, perm=[1, 0])
     y = _times(x, x.add("MatMul", a, b), "alpha")
     return x.done(x.add("Add", y, _times(x, bias, "beta")) if bias else y)
 
 
 def _times(x: Lowering, value: str, attribute: str) -> str:
-    factor = float(x.attributes.get(attribute, 1.0))
-    return value if factor == 1 else x.add("Mul", value, x.constant(np.array(factor, np.float32)))
+    factor = float(x.attribute(attribute, 1.0))
+    return value if factor == 1 else x.add("Mul", value, x.constant(factor, np.float32))
 
 
 def _einsum(x: Lowering) -> list[onnx.NodeProto] | None:
     """Sums over an index as matrix products; operands from left to right, two at a time."""
     names = list(x.node.input)
-    shapes = [x.shapes.get(name) for name in names]
+    shapes = [x.known.shapes.get(name) for name in names]
     if not all(shape is not None for shape in shapes):
         return None
     ranks = [len(shape) for shape in shapes if shape is not None]
-    equation = read_equation(x.attributes["equation"].decode(), ranks)
+    equation = read_equation(x.attribute("equation").decode(), ranks)
     if equation is None:
         return None
     terms, output = equation
@@ -175,7 +154,7 @@ def _summed(x: Lowering, name: str, term: str, kept: str) -> tuple[str, str]:
     axes = [axis for axis, index in enumerate(term) if index not in kept]
     if not axes:
         return name, term
-    wanted = x.constant(np.array(axes, np.int64))
+    wanted = x.constant(axes, np.int64)
     return x.add("ReduceSum", name, wanted, keepdims=0), "".join(i for i in term if i in kept)
 
 
@@ -190,27 +169,27 @@ def _product(x: Lowering, a: str, b: str, p: Product, sizes: Mapping[str, int]) 
         order = p.batch + rows + columns
         if order != term:
             name = x.add("Transpose", name, perm=[term.index(index) for index in order])
-        return x.reshape(name, (length(p.batch), length(rows), length(columns)))
+        return x.reshaped(name, (length(p.batch), length(rows), length(columns)))
 
     left = matrix(a, p.left, p.rows, p.inner)
     right = matrix(b, p.right, p.inner, p.columns)
     shape = tuple(sizes[index] for index in p.output)
-    return x.reshape(x.add("MatMul", left, right), shape)
+    return x.reshaped(x.add("MatMul", left, right), shape)
 
 
 def _gather(x: Lowering) -> list[onnx.NodeProto] | None:
     """One index, or several in a row, are a slice."""
     data, name = x.node.input
-    shape, result = x.shapes.get(data), x.shapes.get(x.node.output[0])
-    if shape is None or result is None or name not in x.stored or data in x.constants:
+    shape, result = x.known.shapes.get(data), x.known.shapes.get(x.node.output[0])
+    if shape is None or result is None or name not in x.known.stored or data in x.known.constants:
         return None
-    axis = int(x.attributes.get("axis", 0)) % len(shape)
-    indices = numpy_helper.to_array(x.stored[name])
+    axis = int(x.attribute("axis", 0)) % len(shape)
+    indices = numpy_helper.to_array(x.known.stored[name])
     wanted = [int(i) % shape[axis] for i in indices.ravel()]
     if not wanted or wanted != list(range(wanted[0], wanted[0] + len(wanted))):
         return None
-    bounds = (x.constant(np.array([v], np.int64)) for v in (wanted[0], wanted[-1] + 1, axis))
-    return x.done(x.reshape(x.add("Slice", data, *bounds), result))
+    bounds = (x.constant([v], np.int64) for v in (wanted[0], wanted[-1] + 1, axis))
+    return x.done(x.reshaped(x.add("Slice", data, *bounds), result))
 
 
 _RULES: dict[str, Callable[[Lowering], list[onnx.NodeProto] | None]] = {

@@ -139,9 +139,8 @@ def wish_of(options: Options) -> Wish:
     return Wish(
         options.input_mode,
         options.effort,
-        options.goal is not Goal.CYCLES or options.ram is not None,
-        options.banks,
-        options.pins,
+        banks=options.banks,
+        pins=options.pins,
         by_hand=variant(options.variant).needs_cmsis_nn,
     )
 
