@@ -10,6 +10,7 @@ import numpy as np
 from pingponnx.calls import Call, Input, Output, Struct
 from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
+from pingponnx.ops.take import Take
 
 _INDICES = (DType.S32, DType.S64)
 _RANK = 6
@@ -60,8 +61,11 @@ class Gather(_Indexed):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
-        _indices(node)
-        return cls(_axis(node)), keep(2)
+        data, indices, axis = node.inputs[0], _indices(node), _axis(node)
+        if data is None or data.constant or indices.data is None or not indices.size:
+            return cls(axis), keep(2)
+        fixed = _inside(indices.data, data.shape[axis])
+        return Take(axis, tuple(fixed.ravel().tolist()), indices.shape), keep(1)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         data, indices = inputs
