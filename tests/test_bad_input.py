@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from models import HOST, assert_refused, command_line, listing, make_model, make_node, save
 from pingponnx.errors import BudgetError, Error, ModelError, UnsupportedError
 from pingponnx.pipeline import convert, normal_form
+from pingponnx.samples import read_samples
 
 LENET = Path(__file__).resolve().parents[1] / "examples" / "lenet5" / "lenet5_int8.onnx"
 Maker = Callable[[Path], Path]
@@ -246,3 +247,18 @@ def test_damaged_files_raise_nothing_but_errors(changes: list[tuple[int, int]], 
             convert(normal_form(path, HOST), HOST)
         except Error as error:
             assert error.message
+
+
+def test_samples_that_are_no_archive(tmp_path: Path) -> None:
+    graph = normal_form(
+        save(make_model([make_node("Relu", ["x"], ["y"])], {"x": (1, 4)}, ["y"]), tmp_path), HOST
+    )
+    text = tmp_path / "rows.txt"
+    text.write_text("1,2,3,4", encoding="utf-8")
+    with pytest.raises(Error, match=r"rows\.txt is not an \.npz file"):
+        read_samples(text, graph)
+
+
+def test_the_version_needs_no_command() -> None:
+    done = command_line("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "pingponnx")

@@ -267,3 +267,24 @@ def test_baseline_command(tmp_path: Path) -> None:
     done = command_line("baseline", run, "--baseline", base)
     assert done.returncode == 2 and "differs from the reference" in done.stderr
     assert base.read_bytes() == before
+
+
+def test_budgets_without_a_baseline_compare_nothing() -> None:
+    fine = check(BASELINE, None, Rules(budgets={"ram": 10**6}))
+    ours = sum(m["variant"] == "optimised" for m in BASELINE["measurements"])
+    assert (
+        fine.summary
+        == f"0 over budget; {ours} measurements held against the budgets, none against a baseline"
+    )
+    assert "within the budgets" in markdown(fine)
+    assert "over budget" in markdown(check(BASELINE, None, Rules(budgets={"ram": 1}))).splitlines()[0]
+
+
+def test_reports_that_have_nothing_in_common_say_where_they_differ() -> None:
+    other = copy.deepcopy(BASELINE)
+    for row in other["measurements"]:
+        row["goal"] = "ram"
+    goals = ", ".join(sorted({m["goal"] for m in BASELINE["measurements"]}))
+    with pytest.raises(Error, match=f"in common: goal ram here, goal {goals} there") as raised:
+        check(other, BASELINE)
+    assert "target" not in raised.value.message

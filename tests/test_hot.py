@@ -118,6 +118,9 @@ def test_memory_moves_and_waits_shrink() -> None:
     assert hot["ram"]["static"] == plain["ram"]["static"] + moved
     assert hot["ram"]["total"] == plain["ram"]["total"] + moved
     assert hot["flash"] == plain["flash"]  # the initial values stay there
+    for row in (plain, hot):
+        assert [f["name"] for f in row["functions"]].count("(waits for flash)") == 1
+        assert abs(sum(f["cycles"] for f in row["functions"]) - row["cycles"]) <= len(row["functions"])
     ledger = [Entry(**entry) for entry in hot["ledger"]]
     for memory in ("flash", "ram"):
         data = [e for e in ledger if (e.memory, e.owner) == (memory, "data")]

@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from pingponnx.errors import BudgetError
 from pingponnx.fixed_point import Rounding
 from pingponnx.pipeline import Options
-from pingponnx.report import charts, render
+from pingponnx.report import charts, render, sample_note
+from pingponnx.report.tables import notes
 from pingponnx.reporting import Matrix, measure_all, report_command
 
 pytestmark = [pytest.mark.qemu, pytest.mark.cmsis]
@@ -46,6 +48,8 @@ MEASUREMENT_KEYS = {
     "stack_bound",
     "hot_weights",
     "plan",
+    "samples",
+    "budget_obstacle",
 }
 
 
@@ -214,3 +218,27 @@ def test_strings_from_a_model_are_harmless(content: dict[str, Any]) -> None:
     files = render(hostile)
     assert evil[:25] not in files["report.html"] and "<script>" not in files["report.md"]
     assert "\n# h" not in files["report.md"]
+
+
+def test_the_samples_are_named(content: dict[str, Any]) -> None:
+    row = content["measurements"][0]
+    assert row["samples"] == {"file": "lenet5_samples.npz", "seed": None, "count": 3}
+    for name in ("report.md", "report.html"):
+        assert "lenet5_int8: 3 of lenet5_samples.npz" in render(content)[name]
+    made_up = row | {"samples": {"file": None, "seed": 1, "count": 3}}
+    assert "3 made up (seed 1)" in sample_note([made_up])
+
+
+@pytest.mark.qemu
+def test_a_baseline_over_budget_is_measured_and_told(tmp_path: Path) -> None:
+    """LeNet-5 int8 beside no samples: three are made up, as many as were asked for."""
+    model = Path(__file__).resolve().parents[1] / "examples" / "lenet5" / "lenet5_int8.onnx"
+    copied = tmp_path / "alone.onnx"
+    copied.write_bytes(model.read_bytes())
+    ours, theirs = _measure([copied], ["cortex-m4"], ram=4096)["measurements"]
+    assert (ours["budget_obstacle"], theirs["budget_obstacle"] is None) == (None, False)
+    assert ours["ram"]["arena"] <= 4096 < theirs["ram"]["arena"]
+    assert "4,096" in notes(theirs)[0] and notes(theirs)[0].startswith("OVER BUDGET")
+    assert ours["samples"] == {"file": None, "seed": 1, "count": 3}
+    with pytest.raises(BudgetError):
+        _measure([copied], ["cortex-m4"], ram=64)

@@ -33,14 +33,20 @@ Samples = Annotated[Path | None, typer.Option("--samples", help=".npz with in0, 
 _MEASURED = tuple(name for name in CONVERSION if name not in ("variant", "target", "goal"))
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"pingponnx {__version__}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=False)
 def _globals(
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks; also after the command")] = False,
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version")
+    ] = False,
 ) -> None:
-    if version:
-        print(f"pingponnx {__version__}")
-        raise typer.Exit
+    pass
 
 
 @app.command()
@@ -54,11 +60,14 @@ def convert(
     """Write the C library of a model; files and symbols are called after the ONNX file."""
     from pingponnx import pipeline
     from pingponnx.output import check_folder, write_folder
+    from pingponnx.plan import InputMode
 
     check_folder(out)
     conversion = pipeline.convert(pipeline.normal_form(model, options), options)
     write_folder(out, conversion.sources)
     prefix, arena = conversion.entry.prefix, conversion.plan.arena
+    steps = ("begin", "feed_rows", "finish") if options.input_mode is InputMode.ROWS else ("run",)
+    functions = [f"{prefix}_{step}" for step in steps]
     constants = sum(call.constants for call in conversion.calls if call is not None)
     fallbacks = [
         {"node": node.name, "reason": call.fallback}
@@ -71,12 +80,12 @@ def convert(
         result["banks"] = {bank.name: bank.bytes for bank in conversion.plan.banks}
         result["hot_weights"] = conversion.hot.row(conversion.graph, prefix)
         result |= {"constants": constants, "strategy": conversion.plan.strategy, "fallbacks": fallbacks}
-        print_json(result | {"header": f"{prefix}.h", "function": f"{prefix}_run"})
+        print_json(result | {"header": f"{prefix}.h", "functions": functions})
         return
     hot = f", {conversion.hot.bytes:,} B of them in RAM" if conversion.hot.tables else ""
     state = f", state {conversion.state} B" if conversion.state else ""
     what = f"arena {arena:,} B{state}, constants {constants:,} B{hot}"
-    print(f"{out}: {prefix}.h declares {prefix}_run; {what}")
+    print(f"{out}: {prefix}.h declares {', '.join(functions)}; {what}")
     for bank in conversion.plan.banks:
         print(f"  bank {bank.name}: {bank.bytes:,} of {bank.capacity:,} B")
     for item in fallbacks:
@@ -169,7 +178,7 @@ def report(
 
 
 def _print_report(content: dict[str, Any], by: str, board: Path | None) -> None:
-    from pingponnx.report import cycle_note, tables
+    from pingponnx.report import cycle_note, obstacles, sample_note, tables
     from pingponnx.reporting import board_rows
 
     for title, rows in tables(content["measurements"], by):
@@ -177,8 +186,9 @@ def _print_report(content: dict[str, Any], by: str, board: Path | None) -> None:
             print(plain(title))
         print_table(rows)
     for row in content["measurements"]:
-        if row["input_obstacle"]:
-            print(plain(f"{row['model']}, {row['variant']}: its input is resident: {row['input_obstacle']}"))
+        for note in obstacles(row).values():
+            print(plain(f"{row['model']}, {row['variant']}: {note}"))
+    print(plain(sample_note(content["measurements"])))
     print(cycle_note(content["measurements"]))
     for row in board_rows(content, board) if board else ():
         ratio = f"ratio {row.ratio:.3f}"

@@ -19,6 +19,9 @@ from pingponnx.cycles import (
 from pingponnx.errors import Error
 from pingponnx.profile import OUTSIDE, FlashLines, Profile, available, profile
 
+WAITS = "(waits for flash)"
+"""What stands among the functions for the cycles of the flash model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:
@@ -71,9 +74,11 @@ def costs(firmware: Firmware, sample: Sequence[bytes], flash: FlashModel | None 
         for node in range(found.nodes)
         if found.instructions(found.region(node))
     }
-    total = sum(spent.values()) + sum(w for region, w in waits.items() if region != OUTSIDE)
     executed = sum(found.instructions(region) for region in range(len(found.traffic)) if region != OUTSIDE)
-    return Costs(model, flash, executed, round(total), nodes, _functions(rows))
+    waiting = sum(cycles for region, cycles in waits.items() if region != OUTSIDE)
+    return Costs(
+        model, flash, executed, round(sum(spent.values()) + waiting), nodes, _functions(rows, waiting)
+    )
 
 
 def _waits(found: Profile, region: int, flash: FlashModel | None) -> float:
@@ -96,9 +101,12 @@ def _node(found: Profile, region: int, spent: float, waits: Mapping[int, float])
     }
 
 
-def _functions(rows: Sequence[BlockCycles]) -> list[dict[str, Any]]:
-    """Functions over the whole run, kernels inlined into the run function under its name."""
-    totals: dict[str, tuple[int, float]] = {}
+def _functions(rows: Sequence[BlockCycles], waiting: float) -> list[dict[str, Any]]:
+    """Functions over the whole run, kernels inlined into the run function under its name.
+
+    Waits for flash are counted by node, not by function: they are a line of their own.
+    """
+    totals: dict[str, tuple[int, float]] = {WAITS: (0, waiting)} if waiting else {}
     for function in by_function(rows):
         instructions, spent = totals.get(function.function, (0, 0.0))
         totals[function.function] = instructions + function.instructions, spent + function.cycles

@@ -13,7 +13,7 @@ from pingponnx.accounts import account
 from pingponnx.build import OPTIMISATION, Firmware
 from pingponnx.costs import Costs, costs, unavailable
 from pingponnx.cycles import FlashModel
-from pingponnx.errors import MismatchError, UnsupportedError
+from pingponnx.errors import BudgetError, MismatchError, UnsupportedError
 from pingponnx.evaluate import evaluate
 from pingponnx.ir import Array, DType, Graph
 from pingponnx.oracle import Oracle
@@ -22,7 +22,7 @@ from pingponnx.plan import InputMode
 from pingponnx.report.picture import picture
 from pingponnx.rewrite.unfolded import conversions
 from pingponnx.run import Execution, qemu_version, run
-from pingponnx.samples import Sample, feeds, input_bytes, random_samples, read_samples
+from pingponnx.samples import SEED, Sample, choose_samples, feeds, input_bytes
 from pingponnx.select import variant
 from pingponnx.verification import Agreement, NodeDistance, close, decode, distances, worst_of
 
@@ -40,18 +40,18 @@ class Subject:
     distances: tuple[
         NodeDistance, ...
     ] = ()  # each node of `graph` from onnxruntime, fed onnxruntime's inputs
+    file: Path | None = None  # of the samples; None when they are made up
 
 
 def subject(path: Path, options: Options, samples: Path | None, limit: int = DEFAULT_SAMPLES) -> Subject:
     """Load a model; without a samples file, the .npz beside it is used, else made-up samples."""
     graph = normal_form(path, options)
-    found = find_samples(path) if samples is None else samples
-    chosen = read_samples(found, graph, limit) if found else random_samples(graph)
+    file = find_samples(path) if samples is None else samples
+    chosen = choose_samples(graph, file, limit)
     oracle = Oracle(path, options.input_shapes)
     golden = tuple(oracle.outputs(s) for s in chosen)
-    return Subject(
-        path, graph, tuple(chosen), golden, tuple(distances(graph, oracle, chosen, options.rounding))
-    )
+    nodes = tuple(distances(graph, oracle, chosen, options.rounding))
+    return Subject(path, graph, tuple(chosen), golden, nodes, file)
 
 
 def find_samples(path: Path) -> Path | None:
@@ -66,7 +66,7 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
 
     Raises MismatchError when prediction, link and execution disagree about memory or instructions.
     """
-    conversion, obstacle = _converted(what, options)
+    conversion, obstacles = _converted(what, options)
     with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
         plain = firmware(conversion, Path(folder))
         execution = run(plain, input_bytes(what.graph, what.samples))
@@ -74,7 +74,9 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
         counted = _count(what, conversion, plain, execution, flash)
     row = (
         _identity(conversion)
-        | {"input_mode": str(options.input_mode), "input_obstacle": obstacle}
+        | {"input_mode": str(options.input_mode), "input_obstacle": None, "budget_obstacle": None}
+        | obstacles
+        | {"samples": _samples(what)}
         | _memory(conversion, plain, execution)
         | {"plan": conversion.plan.row() | {"picture": picture(conversion.graph, conversion.plan).row()}}
         | {"hot_weights": conversion.hot.row(conversion.graph, conversion.entry.prefix)}
@@ -96,14 +98,29 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
     }
 
 
-def _converted(what: Subject, options: Options) -> tuple[Conversion, str | None]:
-    """The conversion; where CMSIS-NN's kernels cannot be fed rows it has its input in the arena, and why."""
+def _converted(what: Subject, options: Options) -> tuple[Conversion, dict[str, str]]:
+    """The conversion, and what the CMSIS-NN variant, which is there to compare with, cannot have, and why.
+
+    Where its kernels cannot be fed rows it has its input in the arena; where it exceeds budgets it has none.
+    """
     try:
-        return convert(what.graph, options), None
-    except UnsupportedError as error:
-        if options.input_mode is not InputMode.ROWS or not variant(options.variant).needs_cmsis_nn:
+        return convert(what.graph, options), {}
+    except (UnsupportedError, BudgetError) as error:
+        if not variant(options.variant).needs_cmsis_nn:
             raise
-        return convert(what.graph, replace(options, input_mode=InputMode.RESIDENT)), str(error.items[0])
+        if isinstance(error, BudgetError):
+            found, others = _converted(what, replace(options, ram=None, flash=None))
+            return found, others | {"budget_obstacle": error.message}
+        if options.input_mode is not InputMode.ROWS:
+            raise
+        found, others = _converted(what, replace(options, input_mode=InputMode.RESIDENT))
+        return found, others | {"input_obstacle": str(error.items[0])}
+
+
+def _samples(what: Subject) -> dict[str, Any]:
+    """Which samples were run: a file's name, or the seed of made-up ones."""
+    file = what.file.name if what.file else None
+    return {"file": file, "seed": None if file else SEED, "count": len(what.samples)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from pingponnx.pipeline import Options, convert, normal_form
 from pingponnx.report import document
 from pingponnx.report.conversions import conversion_lines
 from pingponnx.rewrite.unfolded import conversions
-from pingponnx.samples import random_samples, read_samples
+from pingponnx.samples import choose_samples
 from pingponnx.select import Goal
 from pingponnx.targets import get_target
 from pingponnx.verification import Agreement, NodeDistance, Verification, verify
@@ -85,6 +85,9 @@ def measure_all(
             rows = list(pool.map(one, jobs))
     gcc = compiler_version(get_target(matrix.targets[0], base.targets_file))
     library = cmsis.find(base.cmsis_nn) if "cmsis-nn" in matrix.variants else None
+    beside = {what.file for what in subjects}
+    if samples is None and len(beside) == 1:
+        (samples,) = beside
     command = report_command(models, base, matrix, samples, limit, flash)
     return document(tool_versions(gcc, library), compare_variants(rows), command)
 
@@ -123,8 +126,7 @@ def verify_model(
     """Convert one model and prove it; see `verification.verify`."""
     normal = normal_form(path, options)
     conversion = convert(normal, options)
-    file = samples or find_samples(path)
-    found = read_samples(file, normal, limit) if file else random_samples(normal)
+    found = choose_samples(normal, samples or find_samples(path), limit)
     return conversion.graph, verify(conversion, Oracle(path, options.input_shapes), found)
 
 

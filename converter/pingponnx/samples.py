@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from pingponnx.fixed_point import dequantize_array, quantize_array
 from pingponnx.ir import Array, DType, Graph, Port, Shape, Tensor
 
 _RANDOM_SAMPLES = 4
-_SEED = 1
+SEED = 1
+"""Of made-up samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
 
     Raises Error when the file is unreadable or an array does not fit its input.
     """
+    if path.is_file() and not is_zipfile(path):
+        raise Error(f"{path.name} is not an .npz file", "make one with numpy.savez(path, in0=...)")
     try:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files if name.startswith(("in", "out"))}
@@ -95,9 +99,14 @@ def _is_absorbed(graph: Graph, name: str) -> bool:
     return tensor.origin is None or tensor.origin.name != graph.ports[name].name
 
 
+def choose_samples(graph: Graph, path: Path | None, limit: int) -> list[Sample]:
+    """At most `limit` samples of a file, or as few made-up ones where there is none."""
+    return read_samples(path, graph, limit) if path else random_samples(graph, min(limit, _RANDOM_SAMPLES))
+
+
 def random_samples(graph: Graph, count: int = _RANDOM_SAMPLES) -> list[Sample]:
     """Deterministic made-up samples: any code for quantized inputs, standard normal for float32."""
-    rng = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(SEED)
     return [Sample(tuple(_random(rng, graph, n) for n in graph.inputs)) for _ in range(count)]
 
 

@@ -1,11 +1,11 @@
 """A report against a baseline and budgets: pure, from two JSON documents to a Verdict."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pingponnx.check.causes import causes
 from pingponnx.check.limits import Rules
-from pingponnx.check.rows import METRICS, Row, rows_of, value
+from pingponnx.check.rows import KEY, METRICS, Row, rows_of, value
 from pingponnx.check.verdict import Finding, Status, Verdict
 from pingponnx.errors import Error
 
@@ -21,12 +21,13 @@ def check(run: Any, baseline: Any | None, rules: Rules = _USUAL) -> Verdict:
     have no measurement in common, or when no measurement is of the variant that budgets are for."""
     new = rows_of(run)
     findings = [*_over_budget(new, rules)]
-    compared = len(new)
+    compared = None
     if baseline is not None:
         old = rows_of(baseline)
         if not new.keys() & old.keys():
             raise Error(
-                "the report and the baseline have no measurement in common", "measure the same models"
+                f"the report and the baseline have no measurement in common: {_apart(new, old)}",
+                "measure the same models in the same way",
             )
         compared = len(new.keys() & old.keys())
         findings += _tools(run["tool"], baseline["tool"], rules)
@@ -34,7 +35,18 @@ def check(run: Any, baseline: Any | None, rules: Rules = _USUAL) -> Verdict:
         for key in sorted(new.keys() | old.keys()):
             findings += _measurement(key, new.get(key), old.get(key), rules, foreign)
     order = list(Status)
-    return Verdict(tuple(sorted(findings, key=lambda f: order.index(f.status))), compared)
+    budgeted = sum(r["variant"] == rules.budget_variant for r in new.values()) if rules.budgets else 0
+    return Verdict(tuple(sorted(findings, key=lambda f: order.index(f.status))), compared, budgeted)
+
+
+def _apart(new: Collection[tuple[str, ...]], old: Collection[tuple[str, ...]]) -> str:
+    """The parts of their keys in which two reports have nothing in common, else the keys."""
+    parts = []
+    for index, name in enumerate(KEY):
+        here, there = ({key[index] for key in keys} for keys in (new, old))
+        if here and there and not here & there:
+            parts.append(f"{name} {', '.join(sorted(here))} here, {name} {', '.join(sorted(there))} there")
+    return "; ".join(parts) or "no two have the same " + ", ".join(KEY)
 
 
 def _over_budget(rows: Mapping[tuple[str, ...], Row], rules: Rules) -> Iterator[Finding]:

@@ -57,6 +57,8 @@ def markdown(verdict: Verdict) -> str:
 
 
 def _headline(verdict: Verdict) -> str:
+    if verdict.compared is None:
+        return ("within the budgets", "over budget", "could not be told")[verdict.exit_code]
     return ("nothing got worse", "something got worse", "could not be told")[verdict.exit_code]
 
 

@@ -90,16 +90,22 @@ class Finding:
         return f"{self.metric} {self.change}"
 
 
+def _measurements(count: int) -> str:
+    return f"{count} measurement{'' if count == 1 else 's'}"
+
+
 def _shown(value: int | str | None) -> str:
     return "unknown" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All findings, worst first, and how many measurements were looked at."""
+    """All findings, worst first; how many measurements were compared with a baseline (None: there is none),
+    and how many were held against budgets."""
 
     findings: tuple[Finding, ...]
-    compared: int
+    compared: int | None
+    budgeted: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -111,9 +117,13 @@ class Verdict:
     def summary(self) -> str:
         """One line: `2 worse, 1 better, 0 cannot tell; 18 measurements compared`."""
         counts = Counter(f.status for f in self.findings)
-        shown = [s for s in Status if counts[s] or s is Status.WORSE]
-        parts = ", ".join(f"{counts[s]} {s}" for s in shown)
-        return f"{parts}; {self.compared} measurement{'' if self.compared == 1 else 's'} compared"
+        always = Status.OVER_BUDGET if self.compared is None else Status.WORSE
+        parts = ", ".join(f"{counts[s]} {s}" for s in Status if counts[s] or s is always)
+        if self.compared is None:
+            return (
+                f"{parts}; {_measurements(self.budgeted)} held against the budgets, none against a baseline"
+            )
+        return f"{parts}; {_measurements(self.compared)} compared"
 
     def of(self, *statuses: Status) -> Sequence[Finding]:
         return [f for f in self.findings if f.status in statuses]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
-from pingponnx.arguments import AsJson, choice, with_options
+from pingponnx.arguments import AsJson, byte_count, choice, with_options
 from pingponnx.terminal import EXIT_WORSE, plain, print_json, print_table, stderr
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _Several = list[str] | None
 
 
-@with_options("ram", "flash", "input_shapes")
+@with_options("input_shapes")
 def explore(
     model: Annotated[Path, typer.Argument(help="ONNX file", show_default=False)],
     options: Any,
@@ -33,6 +33,12 @@ def explore(
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="processes; one per core")] = os.cpu_count() or 1,
     dask: Annotated[str | None, typer.Option("--dask", help="address of a Dask scheduler")] = None,
     everything: Annotated[bool, typer.Option("--all", help="list all ways, not the best alone")] = False,
+    ram: Annotated[
+        str | None, typer.Option("--ram", help="all RAM of a run may be no more, like 16K")
+    ] = None,
+    flash: Annotated[
+        str | None, typer.Option("--flash", help="code and constants may be no more, like 128K")
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="write a page to this file")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,6 +50,9 @@ def explore(
     from pingponnx.output import write_file
     from pingponnx.select import Goal
 
+    options = replace(
+        options, **{k: byte_count(v) for k, v in (("ram", ram), ("flash", flash)) if v is not None}
+    )
     space = Space(dtypes_of(model, options, dtype or []))
     wished: dict[str, Any] = {
         "goals": tuple(choice(Goal, name, "goal") for name in goal or []),

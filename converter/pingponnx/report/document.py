@@ -10,7 +10,7 @@ from pingponnx.check.rows import SCHEMA
 from pingponnx.markdown import cell
 from pingponnx.report.conversions import accuracy_rows, conversion_rows
 from pingponnx.report.report_page import report_page
-from pingponnx.report.sources import cycle_note, versions
+from pingponnx.report.sources import cycle_note, sample_note, versions
 from pingponnx.report.tables import (
     TEXT_COLUMNS,
     frame,
@@ -48,7 +48,7 @@ def render(content: Mapping[str, Any]) -> dict[str, str]:
 def _markdown(content: Mapping[str, Any]) -> str:
     parts = ["# pingponnx report", "", _table(summary_rows(content["measurements"])), ""]
     parts += ["RAM and flash in bytes; instructions are exact. " + cycle_note(content["measurements"]), ""]
-    parts += [versions(content["tool"]), ""]
+    parts += [cell(sample_note(content["measurements"])), "", versions(content["tool"]), ""]
     parts += ["Again:", "", f"    {_line(content['command'])}", ""]
     for row in content["measurements"]:
         parts += [f"## {_title(row)}", "", _table(node_rows(row)), "", _table(plan_rows(row)), ""]

@@ -10,7 +10,7 @@ from pingponnx.report.page import page
 from pingponnx.report.picture import Picture
 from pingponnx.report.plan_map import embedded_map
 from pingponnx.report.report_charts import group_charts, pareto_charts
-from pingponnx.report.sources import cycle_note, model_rows, version_rows
+from pingponnx.report.sources import cycle_note, model_rows, sample_note, version_rows
 from pingponnx.report.tables import (
     TEXT_COLUMNS,
     agreement_rows,
@@ -42,6 +42,7 @@ def report_page(content: Mapping[str, Any]) -> str:
         cards=[_card(group, bases) for group in found],
         summary=summary_rows(rows),
         cycle_note=cycle_note(rows),
+        sample_note=sample_note(rows),
         details=[_detail(group, index, len(found)) for index, group in enumerate(found)],
         pareto=pareto_charts(rows),
         accuracy=agreement_rows(rows),

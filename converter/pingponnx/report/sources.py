@@ -40,6 +40,20 @@ def versions(tool: Mapping[str, Any]) -> str:
     return "Made with " + ", ".join(p for p in parts if p) + "."
 
 
+def sample_note(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Which samples were run, a part a model: outputs and accuracy are of these."""
+    notes = dict.fromkeys(
+        (row["model"], *(row["samples"][k] for k in ("file", "seed", "count"))) for row in rows
+    )
+    told = [
+        f"{model}: {count} of {file}"
+        if file
+        else f"{model}: {count} made up (seed {seed}), which say nothing about accuracy: give --samples"
+        for model, file, seed, count in notes
+    ]
+    return f"Samples: {'; '.join(told)}." if told else ""
+
+
 def cycle_note(rows: Sequence[Mapping[str, Any]]) -> str:
     """What has to be said wherever modelled cycles are shown: which model, and how wrong it may be."""
     notes = set()

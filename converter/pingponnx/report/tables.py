@@ -252,9 +252,17 @@ def node_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def notes(row: Mapping[str, Any]) -> list[str]:
     """What a CMSIS-NN measurement could not have as it was asked for, and why."""
-    obstacle = [f"its input is resident: {row['input_obstacle']}"] if row["input_obstacle"] else []
     nodes = [n for n in row["nodes"] if n["fallback"]]
-    return [*obstacle, *(f"{n['name']} runs our plain kernel: {n['fallback']}" for n in nodes)]
+    return [*obstacles(row).values(), *(f"{n['name']} runs our plain kernel: {n['fallback']}" for n in nodes)]
+
+
+def obstacles(row: Mapping[str, Any]) -> dict[str, str]:
+    """What a measurement as a whole could not have as it was asked for, and why."""
+    found = {
+        "(input)": ("its input is resident", row["input_obstacle"]),
+        "(budget)": ("OVER BUDGET, measured without --ram and --flash", row["budget_obstacle"]),
+    }
+    return {what: f"{effect}: {why}" for what, (effect, why) in found.items() if why}
 
 
 def fallback_rows(rows: Rows) -> list[dict[str, str]]:
@@ -271,7 +279,7 @@ def fallback_rows(rows: Rows) -> list[dict[str, str]]:
         }
         for r in rows
         for node, operator, kernel, why in (
-            *([("(input)", "", "", r["input_obstacle"])] if r["input_obstacle"] else []),
+            *((what, "", "", why) for what, why in obstacles(r).items()),
             *((n["name"], n["op"], n["kernel"], n["fallback"]) for n in r["nodes"] if n["fallback"]),
         )
     ]
