@@ -250,9 +250,8 @@ def test_damaged_files_raise_nothing_but_errors(changes: list[tuple[int, int]], 
 
 
 def test_samples_that_are_no_archive(tmp_path: Path) -> None:
-    graph = normal_form(
-        save(make_model([make_node("Relu", ["x"], ["y"])], {"x": (1, 4)}, ["y"]), tmp_path), HOST
-    )
+    model = make_model([make_node("Relu", ["x"], "y")], {"x": (1, 4)}, ["y"])
+    graph = normal_form(save(model, tmp_path / "model.onnx"), HOST)
     text = tmp_path / "rows.txt"
     text.write_text("1,2,3,4", encoding="utf-8")
     with pytest.raises(Error, match=r"rows\.txt is not an \.npz file"):
