@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 from models import converted
 from pingponnx.errors import BudgetError
-from pingponnx.pipeline import Conversion
+from pingponnx.pipeline import Conversion, Options, convert, normal_form
 from pingponnx.select import Goal
 
 LENET = "lenet5/lenet5_int8.onnx"
@@ -77,3 +79,19 @@ def test_an_error_says_when_fed_rows_would_fit(path: Path) -> None:
     with pytest.raises(BudgetError) as refused:
         _made(path, goal=Goal.RAM, ram=1100)
     assert "--input rows" in refused.value.hint
+
+
+def test_weights_that_are_inputs_count_as_constants(tmp_path: Path) -> None:
+    table = np.arange(160, dtype=np.float32).reshape(20, 8)
+    index = onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, [3])
+    rows = onnx.helper.make_tensor_value_info("rows", onnx.TensorProto.FLOAT, [3, 8])
+    node = onnx.helper.make_node("Gather", ["table", "ids"], ["rows"])
+    stored = onnx.numpy_helper.from_array(table, "table")
+    graph = onnx.helper.make_graph([node], "lookup", [index], [rows], [stored])
+    path = tmp_path / "lookup.onnx"
+    opsets = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    with pytest.raises(BudgetError, match="constants take"):
+        convert(normal_form(path, Options()), Options(flash=table.nbytes - 1))
+    made = convert(normal_form(path, Options()), Options(flash=table.nbytes + 64))
+    assert sum(call.constants for call in made.calls if call) >= table.nbytes

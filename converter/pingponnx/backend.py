@@ -161,8 +161,8 @@ class Backend(OnnxBackend):  # type: ignore[misc]  # onnx has no types
 
 is_compatible = Backend.is_compatible
 prepare = Backend.prepare
-run = Backend.run_model
+run_model = Backend.run_model
 run_node = Backend.run_node
 supports_device = Backend.supports_device
 
-__all__ = ["Backend", "Model", "is_compatible", "prepare", "run", "run_node", "supports_device"]
+__all__ = ["Backend", "Model", "is_compatible", "prepare", "run_model", "run_node", "supports_device"]

@@ -197,6 +197,7 @@ class Call:
     overlap: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
     macs: int = 0
     cycles: int = 0  # predicted, see kernels/predict.py
+    held: int = 0  # bytes of the node's constant inputs that it is passed as they are
     fallback: str = ""  # why a CMSIS-NN variant node runs our plain kernel; empty when it does not
     scratch_query: "ScratchQuery | None" = None
     checked: bool = False  # the function returns a status, 0 for success
@@ -220,9 +221,9 @@ class Call:
 
     @property
     def constants(self) -> int:
-        """Bytes of flash that the call's tables take."""
+        """Bytes of flash that the call's tables and constant inputs take."""
         passed = self.form(by_rows=not self.function).arguments
-        return sum(a.data.nbytes for a in passed if isinstance(a, Table) and a.data is not None)
+        return self.held + sum(a.data.nbytes for a in passed if isinstance(a, Table) and a.data is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from pingponnx.calls import Call, ScratchQuery
+from pingponnx.calls import Call, Input, Inputs, ScratchQuery
 from pingponnx.errors import Error, Unsupported, UnsupportedError
 from pingponnx.fixed_point import Rounding
-from pingponnx.ir import Graph
+from pingponnx.ir import Graph, Node
 from pingponnx.kernels import candidates
 from pingponnx.ops import CmsisNN, Operator, Site, site_of
 from pingponnx.rewrite import fuse
@@ -75,12 +75,24 @@ def offers(
             calls = () if node.op.alias else tuple(chosen.candidates(node.op, site, target, library))
             if state.intersection((*node.inputs, *node.outputs)):  # it is read and replaced as a whole
                 calls = tuple(call for call in calls if call.function)
-            found.append(calls)
+            found.append(tuple(replace(call, held=_held(graph, node, call)) for call in calls))
         except UnsupportedError as error:
             problems.extend(error.items)
     if problems:
         raise UnsupportedError(problems)
     return tuple(found)
+
+
+def _held(graph: Graph, node: Node, call: Call) -> int:
+    """Bytes of the constant inputs that a call is passed."""
+    passed: set[int] = set()
+    for argument in call.form(by_rows=not call.function).arguments:
+        if isinstance(argument, Input):
+            passed.add(argument.index)
+        elif isinstance(argument, Inputs):
+            passed.update(range(len(node.inputs)))
+    tensors = [graph.tensors[node.inputs[index]] for index in sorted(passed)]
+    return sum(tensor.bytes for tensor in tensors if tensor.constant)
 
 
 def window(call: Call) -> int:
