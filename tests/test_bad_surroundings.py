@@ -1,6 +1,8 @@
 """Folders, tools and arguments that are missing or wrong: refused as clearly as bad models."""
 
+import io
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -162,14 +164,23 @@ def test_unknown_names_are_answered_with_the_known_ones(
     assert listing(tmp_path) == set()
 
 
+def zipped(members: dict[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return archive.getvalue()
+
+
 GOOD = np.zeros((2, 1, 32, 32), np.float32)
 BAD_SAMPLES: dict[str, bytes | dict[str, Any]] = {
-    "cannot read the samples": b"no zip",
-    "No data left in file": b"",
+    "samples.npz is not an .npz file": b"no zip",
+    "cannot read the samples samples.npz": zipped({"in0.npy": b"\x93NUMPY\x01\x00"}),
+    "has no array 'in0'": zipped({"in0.npy": b"no array"}),
     "has the shape (2, 5)": {"in0": np.zeros((2, 5), np.float32)},
     "has the shape ()": {"in0": np.array(1.0)},
     "holds no samples": {"in0": GOOD[:0]},
-    "has no array 'in0'": {"x": GOOD},
+    "samples.npz has no array 'in0'": {"x": GOOD},
     "holds no numbers": {"in0": np.full((2, 1024), "a")},
     "'out0' of samples.npz has the shape (2, 7)": {"in0": GOOD, "out0": np.zeros((2, 7), np.float32)},
 }

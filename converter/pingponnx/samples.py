@@ -33,7 +33,9 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
         raise Error(f"{path.name} is not an .npz file", "make one with numpy.savez(path, in0=...)")
     try:
         with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files if name.startswith(("in", "out"))}
+            found = {name: data[name] for name in data.files if name.startswith(("in", "out"))}
+            # numpy hands out the bytes of a member that is no .npy file
+            arrays = {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
     except Exception as error:  # numpy and zipfile raise whatever a damaged archive makes them
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise Error(
