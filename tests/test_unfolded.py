@@ -9,8 +9,9 @@ import pytest
 
 from models import Builder, converted, normal, prove, save
 from pingponnx.report.conversions import conversion_lines
-from pingponnx.reporting import verification_lines, verification_result
+from pingponnx.reporting import Proof, verification_lines, verification_result
 from pingponnx.rewrite.unfolded import conversions
+from pingponnx.samples import sample_row
 
 IMAGE = {"x": [1, 3, 8, 8]}
 
@@ -41,11 +42,11 @@ def test_verify_and_the_manifest_list_them(tmp_path: Path) -> None:
     path = save(_island(), tmp_path / "model.onnx")
     conversion = converted(path)
     manifest = json.loads(conversion.sources["model.json"])
-    found = prove(path)
-    result = verification_result(conversion.graph, found)
+    proof = Proof(conversion.graph, prove(path), sample_row(None, 4))
+    result = verification_result(proof)
     assert manifest["conversions"] == result["conversions"] and len(result["conversions"]) == 2
     assert result["worst_node"] in result["nodes"]
-    lines = verification_lines(conversion.graph, found)
+    lines = verification_lines(proof)
     assert any("did not fold: 288 values, 864 bytes of RAM more" in line for line in lines)
     assert sum("ScaleShift: no integer kernel" in line for line in lines) == 2
 

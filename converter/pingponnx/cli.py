@@ -120,19 +120,27 @@ def verify(
     options: Any,
     samples: Samples = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="use at most this many samples")] = 50,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance",
+            min=0,
+            help="of out0, ... in the samples, as a part of the largest: 1e-4, quantized 0.02",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove generated C against the integer reference and onnxruntime, node by node."""
     from pingponnx.reporting import verification_lines, verification_result, verify_model
 
     with stderr.status("verifying"):
-        graph, found = verify_model(model, options, samples, limit)
+        proof = verify_model(model, options, samples, limit, tolerance)
     if as_json:
-        print_json(verification_result(graph, found))
+        print_json(verification_result(proof))
     else:
-        for line in verification_lines(graph, found):
+        for line in verification_lines(proof):
             print(plain(line))
-    if not found.passed:
+    if not proof.found.passed:
         raise typer.Exit(EXIT_WORSE)
 
 

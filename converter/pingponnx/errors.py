@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _OUTPUT_LINES = 20
+_LINE = 300
 
 
 class Error(Exception):
@@ -93,3 +94,9 @@ class ToolchainError(Error):
         if self.output:
             text += "\n" + self.output
         super().__init__(text, hint)
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of a library says, cut to what one message can hold."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:_LINE] if lines else type(error).__name__

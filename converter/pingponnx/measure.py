@@ -22,7 +22,7 @@ from pingponnx.plan import InputMode
 from pingponnx.report.picture import picture
 from pingponnx.rewrite.unfolded import conversions
 from pingponnx.run import Execution, qemu_version, run
-from pingponnx.samples import SEED, Sample, choose_samples, feeds, input_bytes
+from pingponnx.samples import Sample, choose_samples, feeds, input_bytes, sample_row
 from pingponnx.select import variant
 from pingponnx.verification import Agreement, NodeDistance, close, decode, distances, worst_of
 
@@ -76,7 +76,7 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
         _identity(conversion)
         | {"input_mode": str(options.input_mode), "input_obstacle": None, "budget_obstacle": None}
         | obstacles
-        | {"samples": _samples(what)}
+        | {"samples": sample_row(what.file, len(what.samples))}
         | _memory(conversion, plain, execution)
         | {"plan": conversion.plan.row() | {"picture": picture(conversion.graph, conversion.plan).row()}}
         | {"hot_weights": conversion.hot.row(conversion.graph, conversion.entry.prefix)}
@@ -115,12 +115,6 @@ def _converted(what: Subject, options: Options) -> tuple[Conversion, dict[str, s
             raise
         found, others = _converted(what, replace(options, input_mode=InputMode.RESIDENT))
         return found, others | {"input_obstacle": str(error.items[0])}
-
-
-def _samples(what: Subject) -> dict[str, Any]:
-    """Which samples were run: a file's name, or the seed of made-up ones."""
-    file = what.file.name if what.file else None
-    return {"file": file, "seed": None if file else SEED, "count": len(what.samples)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx import inliner, numpy_helper, shape_inference, version_converter
 from onnx.reference import ReferenceEvaluator
 
-from pingponnx.errors import ModelError, Unsupported, UnsupportedError
+from pingponnx.errors import ModelError, Unsupported, UnsupportedError, first_line
 from pingponnx.ir import Array, DType, Shape
 from pingponnx.onnx_functions import with_defaults
 from pingponnx.onnx_subgraphs import captured, unfold
@@ -60,7 +60,7 @@ def read_model(path: Path, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise ModelError(f"{path.name} is not a valid ONNX model: {_first_line(error)}") from error
+        raise ModelError(f"{path.name} is not a valid ONNX model: {first_line(error)}") from error
     return static_form(model, input_shapes)
 
 
@@ -164,7 +164,7 @@ def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(model, _CONVERTED_OPSET)
     except Exception as error:  # the converter raises bare RuntimeError and worse
         raise ModelError(
-            f"opset {opset} is older than {OLDEST_OPSET} and could not be converted: {_first_line(error)}",
+            f"opset {opset} is older than {OLDEST_OPSET} and could not be converted: {first_line(error)}",
             "export the model with opset 11 or newer",
         ) from error
 
@@ -251,7 +251,7 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             model = shape_inference.infer_shapes(_annotated(model), strict_mode=True, data_prop=True)
         except Exception as error:  # InferenceError and, for bad data propagation, others
-            raise ModelError(f"shapes do not fit together: {_first_line(error)}") from error
+            raise ModelError(f"shapes do not fit together: {first_line(error)}") from error
         changed = _fold_once(model)
         if unfold(model, opset_version(model)):
             model = with_defaults(model, opset_version(model))
@@ -341,7 +341,7 @@ def _evaluate(model: onnx.ModelProto, nodes: list[onnx.NodeProto], results: list
         try:
             return list(ReferenceEvaluator(folding).run(results, {}))
         except Exception:
-            what = f"a constant expression cannot be computed: {_first_line(first)}"
+            what = f"a constant expression cannot be computed: {first_line(first)}"
             kinds = ", ".join(sorted({node.op_type for node in nodes}))
             raise UnsupportedError([Unsupported(results[0], kinds, what)]) from first
 
@@ -357,7 +357,7 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's exceptions share no useful base class
-        raise ModelError(f"onnxruntime refuses the model: {_first_line(error)}") from error
+        raise ModelError(f"onnxruntime refuses the model: {first_line(error)}") from error
 
 
 def static_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
@@ -371,8 +371,3 @@ def static_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
         if all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
             shapes[value.name] = tuple(d.dim_value for d in dims)
     return shapes
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

@@ -4,16 +4,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
+import onnxruntime
 
+from pingponnx.errors import Error, first_line
 from pingponnx.ir import Array, Graph, Shape
 from pingponnx.load import static_model
 from pingponnx.onnx_model import session
 from pingponnx.samples import Sample
 from pingponnx.samples import feeds as our_feeds
 
+_HINT = "give inputs that the model can take: --samples FILE.npz with in0, in1, ... stacked"
+
 
 class Oracle:
-    """Runs the original model; values come in ONNX's layout."""
+    """Runs the original model; values come in ONNX's layout.
+
+    Raises ModelError when onnxruntime refuses the model, Error when it refuses a sample.
+    """
 
     def __init__(self, path: Path, input_shapes: Mapping[str, Shape] | None = None) -> None:
         self._model = static_model(path, input_shapes)
@@ -25,7 +32,7 @@ class Oracle:
 
     def outputs(self, sample: Sample) -> tuple[Array, ...]:
         """The model's outputs."""
-        return tuple(self._plain.run(self._outputs, self._feeds(sample)))
+        return tuple(_run(self._plain, self._outputs, self._feeds(sample)))
 
     def values(self, graph: Graph, samples: Sequence[Sample]) -> list[dict[str, Array]]:
         """For every sample: our tensors that stand for an ONNX value, in our layout and dtype."""
@@ -46,12 +53,21 @@ class Oracle:
         result = []
         for sample in samples:
             feeds = self._feeds(sample)
-            found = dict(zip(names, traced.run(names, feeds) if names else [], strict=True)) | feeds
+            found = dict(zip(names, _run(traced, names, feeds) if names else [], strict=True)) | feeds
             result.append(_ours(graph, found) | our_feeds(graph, sample))
         return result
 
     def _feeds(self, sample: Sample) -> dict[str, Array]:
         return dict(zip(self._inputs, sample.inputs, strict=True))
+
+
+def _run(
+    model: onnxruntime.InferenceSession, names: Sequence[str], feeds: Mapping[str, Array]
+) -> list[Array]:
+    try:
+        return list(model.run(names, feeds))
+    except Exception as error:  # onnxruntime's exceptions share no useful base class
+        raise Error(f"onnxruntime cannot run the model on a sample: {first_line(error)}", _HINT) from error
 
 
 def _ours(graph: Graph, found: Mapping[str, Array]) -> dict[str, Array]:

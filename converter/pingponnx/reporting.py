@@ -26,10 +26,10 @@ from pingponnx.measure import (
 )
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Options, convert, normal_form
-from pingponnx.report import document
+from pingponnx.report import document, sample_note
 from pingponnx.report.conversions import conversion_lines
 from pingponnx.rewrite.unfolded import conversions
-from pingponnx.samples import choose_samples
+from pingponnx.samples import choose_samples, sample_row
 from pingponnx.select import Goal
 from pingponnx.targets import get_target
 from pingponnx.verification import Agreement, NodeDistance, Verification, verify
@@ -120,33 +120,47 @@ def board_rows(content: Mapping[str, Any], path: Path) -> tuple[BoardRow, ...]:
     return import_board(path, {n["name"]: n["cycles"] for n in row["nodes"] if n["cycles"] is not None})
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A model that was verified, and with which samples."""
+
+    graph: Graph
+    found: Verification
+    samples: Mapping[str, Any]
+
+
 def verify_model(
-    path: Path, options: Options, samples: Path | None, limit: int
-) -> tuple[Graph, Verification]:
+    path: Path, options: Options, samples: Path | None, limit: int, tolerance: float | None = None
+) -> Proof:
     """Convert one model and prove it; see `verification.verify`."""
     normal = normal_form(path, options)
     conversion = convert(normal, options)
-    found = choose_samples(normal, samples or find_samples(path), limit)
-    return conversion.graph, verify(conversion, Oracle(path, options.input_shapes), found)
+    file = samples or find_samples(path)
+    found = choose_samples(normal, file, limit)
+    proof = verify(conversion, Oracle(path, options.input_shapes), found, tolerance)
+    return Proof(conversion.graph, proof, sample_row(file, len(found)))
 
 
-def verification_result(graph: Graph, found: Verification) -> dict[str, Any]:
+def verification_result(proof: Proof) -> dict[str, Any]:
     """The JSON of `verify`."""
+    graph, found = proof.graph, proof.found
     return {
         "model": graph.name,
         "passed": found.passed,
-        "samples": found.outputs.samples,
+        "samples": dict(proof.samples),
         "first_difference": asdict(found.difference) if found.difference else None,
         "outputs": found.outputs.row(),
         "expected_outputs": found.expected.row() if found.expected else None,
+        "first_unexpected": asdict(found.unexpected) if found.unexpected else None,
         "worst_node": found.worst.row() if found.worst else None,
         "nodes": [n.row() for n in found.nodes],
         "conversions": [asdict(c) for c in conversions(graph)],
     }
 
 
-def verification_lines(graph: Graph, found: Verification) -> list[str]:
+def verification_lines(proof: Proof) -> list[str]:
     """`verify` for people: every node's distance, then the verdict."""
+    graph, found = proof.graph, proof.found
     lines = ["reference against onnxruntime, each node fed onnxruntime's own inputs:"]
     lines += [_node_line(n) for n in found.nodes]
     if any(n.undecided for n in found.nodes):
@@ -159,14 +173,16 @@ def verification_lines(graph: Graph, found: Verification) -> list[str]:
         how = "exactly" if all(n.integer for n in found.nodes) else "(float32: within 1e-5 or 1e-4)"
         lines.append(f"generated C equals the reference {how} in every node, {found.outputs.samples} samples")
     else:
-        lines.append(
-            f"generated C DIFFERS from the reference, first at {difference.op} node {difference.node!r}: "
-            f"sample {difference.sample}, value {difference.index}: "
-            f"expected {difference.expected:g}, got {difference.got:g}"
-        )
+        lines.append(f"generated C DIFFERS from the reference, first at {difference}")
     lines.append(f"outputs against onnxruntime: {_agreement(found.outputs)}")
     if found.expected:
         lines.append(f"outputs against the samples' own: {_agreement(found.expected)}")
+    if found.unexpected:
+        lines.append(f"outputs are NOT what the samples expect, first of {found.unexpected}")
+        lines.append(
+            "  (expected are this model's outputs, of onnxruntime with optimizations off; --tolerance)"
+        )
+    lines.append(sample_note([{"model": graph.name, "samples": proof.samples}]))
     lines.append(f"{graph.name}: {'passed' if found.passed else 'FAILED'}")
     return lines
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from pingponnx.errors import Error
 from pingponnx.fixed_point import dequantize_array, quantize_array
 from pingponnx.ir import Array, DType, Graph, Port, Shape, Tensor
+from pingponnx.ops import site_of
+from pingponnx.ops.cast import Cast
 
 _RANDOM_SAMPLES = 4
 SEED = 1
@@ -21,7 +24,7 @@ class Sample:
     """One run of the model: inputs in ONNX's layout, and the expected outputs when they are known."""
 
     inputs: tuple[Array, ...]
-    outputs: tuple[Array, ...] = ()
+    outputs: tuple[Array | None, ...] = ()  # None for one that is not known
 
 
 def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sample]:
@@ -43,17 +46,16 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
         ) from error
     stacks = [_stack(arrays, f"in{i}", graph, n, path) for i, n in enumerate(graph.inputs)]
     named = [(f"out{i}", n) for i, n in enumerate(graph.outputs)]
-    expected = [_stack(arrays, name, graph, n, path) for name, n in named if name in arrays]
-    counts = {len(s) for s in (*stacks, *expected)}
+    expected = [_stack(arrays, name, graph, n, path) if name in arrays else None for name, n in named]
+    counts = {len(s) for s in (*stacks, *expected) if s is not None}
     if len(counts) > 1:
         raise Error(f"the arrays of {path.name} hold different numbers of samples: {sorted(counts)}")
     count = min(counts, default=0)
     count = count if limit is None else min(count, limit)
     if not count:
         raise Error(f"{path.name} holds no samples", "stack the samples on a first axis")
-    full = len(expected) == len(graph.outputs)
     return [
-        Sample(tuple(s[k] for s in stacks), tuple(e[k] for e in expected) if full else ())
+        Sample(tuple(s[k] for s in stacks), tuple(None if e is None else e[k] for e in expected))
         for k in range(count)
     ]
 
@@ -106,18 +108,43 @@ def choose_samples(graph: Graph, path: Path | None, limit: int) -> list[Sample]:
     return read_samples(path, graph, limit) if path else random_samples(graph, min(limit, _RANDOM_SAMPLES))
 
 
+def sample_row(path: Path | None, count: int) -> dict[str, Any]:
+    """The `samples` of reports: a file's name, or the seed of made-up ones."""
+    return {"file": path.name if path else None, "seed": None if path else SEED, "count": count}
+
+
 def random_samples(graph: Graph, count: int = _RANDOM_SAMPLES) -> list[Sample]:
-    """Deterministic made-up samples: any code for quantized inputs, standard normal for float32."""
-    rng = np.random.default_rng(SEED)
-    return [Sample(tuple(_random(rng, graph, n) for n in graph.inputs)) for _ in range(count)]
+    """Deterministic made-up samples: any code for quantized inputs, standard normal for float32, indices in
+    range."""
+    rng, ranges = np.random.default_rng(SEED), _index_ranges(graph)
+    return [Sample(tuple(_random(rng, graph, n, ranges.get(n)) for n in graph.inputs)) for _ in range(count)]
 
 
-def _random(rng: np.random.Generator, graph: Graph, name: str) -> Array:
+def _index_ranges(graph: Graph) -> dict[str, range]:
+    """What inputs may hold that are indices, of an embedding's rows for example, also after a Cast."""
+    sources = {name: {name} for name in graph.inputs}
+    ranges: dict[str, range] = {}
+    for node in graph.nodes:
+        site = site_of(graph, node)
+        for position, name in enumerate(node.inputs):
+            within = node.op.index_range(site, position)
+            for source in sources.get(name, ()) if within else ():
+                assert within is not None
+                ranges[source] = min(ranges.get(source, within), within, key=len)
+        if node.op.moves_data or isinstance(node.op, Cast):
+            passed = {source for name in node.inputs for source in sources.get(name, ())}
+            sources.update((output, passed) for output in node.outputs)
+    return ranges
+
+
+def _random(rng: np.random.Generator, graph: Graph, name: str, within: range | None) -> Array:
     tensor, shape = graph.tensors[name], onnx_shape(graph, name)
+    if within:
+        return rng.integers(within.start, within.stop, shape).astype(tensor.dtype.numpy)
     if tensor.dtype is DType.F32:
         return rng.standard_normal(shape).astype(np.float32)
-    if tensor.dtype is DType.U8:
-        return rng.integers(0, 256, shape).astype(np.uint8)
+    if tensor.dtype is DType.BOOL or tensor.dtype.numpy.kind == "u":
+        return rng.integers(0, 2 if tensor.dtype is DType.BOOL else 256, shape).astype(tensor.dtype.numpy)
     codes = rng.integers(-128, 128, shape).astype(tensor.dtype.numpy)
     if tensor.quantization is None or not _is_absorbed(graph, name):
         return codes
@@ -144,6 +171,12 @@ def to_ours(graph: Graph, name: str, value: Array) -> Array:
     if tensor.dtype is DType.S8 and value.dtype == np.uint8:
         value = value.astype(np.int16) - 128
     return np.ascontiguousarray(value, tensor.dtype.numpy).reshape(tensor.shape)
+
+
+def to_theirs(graph: Graph, name: str, value: Array) -> Array:
+    """A model input or output as the C library holds it in ONNX's axis order, as real numbers."""
+    port, value = graph.ports[name], to_real(graph.tensors[name], value)
+    return value if port.permutation is None else value.transpose(np.argsort(port.permutation))
 
 
 def to_real(tensor: Tensor, value: Array) -> Array:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Conversion, firmware
 from pingponnx.plan import Plan
 from pingponnx.run import run
-from pingponnx.samples import Sample, feeds, input_bytes, to_ours, to_real
+from pingponnx.samples import Sample, feeds, input_bytes, to_ours, to_real, to_theirs
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5  # how far a float32 value may be from onnxruntime's
 EQUAL_SHARE = 0.999  # int8 values of a node that must equal onnxruntime's, under single rounding
 _STEP = 1  # and how far the others may be off, in steps of the output's scale
+TOLERANCE = (
+    0.02  # of a quantized network's outputs from those that samples expect, of their largest magnitude
+)
+_CODES = (DType.S8, DType.U8, DType.S16, DType.U16)
 
 
 @dataclass(slots=True)
@@ -71,7 +75,8 @@ class NodeDistance:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first place where generated C and reference disagree."""
+    """The first place where two computations disagree: generated C and reference, or an output and the one
+    that the samples expect, whose index is in ONNX's layout."""
 
     node: str
     op: str
@@ -79,6 +84,10 @@ class Difference:
     index: int
     expected: float
     got: float
+
+    def __str__(self) -> str:
+        where = f"{self.op} node {self.node!r}: sample {self.sample}, value {self.index}"
+        return f"{where}: expected {self.expected:g}, got {self.got:g}"
 
 
 @dataclass(slots=True)
@@ -92,11 +101,13 @@ class Agreement:
     max_abs: float = 0.0
     close: bool = True
 
-    def add(self, graph: Graph, outputs: Sequence[Array], golden: Sequence[Array]) -> None:
-        """Take one sample into account; `golden` is in ONNX's layout."""
+    def add(self, graph: Graph, outputs: Sequence[Array], golden: Sequence[Array | None]) -> None:
+        """Take one sample into account; `golden` is in ONNX's layout, None where nothing is known."""
         self.samples += 1
         same = True
         for name, got, raw in zip(graph.outputs, outputs, golden, strict=True):
+            if raw is None:
+                continue
             tensor = graph.tensors[name]
             want = to_ours(graph, name, raw)
             if tensor.dtype in (DType.S8, DType.U8):
@@ -128,7 +139,8 @@ class Verification:
     difference: Difference | None
     nodes: list[NodeDistance] = field(default_factory=list)
     outputs: Agreement = field(default_factory=Agreement)
-    expected: Agreement | None = None
+    expected: Agreement | None = None  # the samples' own outputs
+    unexpected: Difference | None = None  # where they are not what the model computes
 
     @property
     def worst(self) -> NodeDistance | None:
@@ -178,8 +190,13 @@ def distances(
     return list(found.values())
 
 
-def verify(conversion: Conversion, oracle: Oracle, samples: Sequence[Sample]) -> Verification:
-    """Run the generated C and compare; raises ToolchainError when it cannot be built or run."""
+def verify(
+    conversion: Conversion, oracle: Oracle, samples: Sequence[Sample], tolerance: float | None = None
+) -> Verification:
+    """Run the generated C and compare; raises ToolchainError when it cannot be built or run.
+
+    `tolerance` is how far outputs may be from those that the samples expect, see `unexpected`.
+    """
     graph, rounding = conversion.graph, conversion.options.rounding
     with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
         built = firmware(conversion, Path(folder), trace=True, sanitize=conversion.target.is_host)
@@ -193,14 +210,56 @@ def verify(conversion: Conversion, oracle: Oracle, samples: Sequence[Sample]) ->
             trace = joined(execution.traces[index], conversion.plan)
             result.difference = first_difference(graph, values, trace, index)
         outputs = decode(graph, execution.outputs[index])
-        result.outputs.add(graph, outputs, oracle.outputs(sample))
-        if sample.outputs:
+        golden = oracle.outputs(sample)
+        result.outputs.add(graph, outputs, golden)
+        if any(expected is not None for expected in sample.outputs):
             given.add(graph, outputs, sample.outputs)
+            found = unexpected(graph, outputs, golden, sample, tolerance)
+            result.unexpected = result.unexpected or (replace(found, sample=index) if found else None)
     result.expected = given if given.samples else None
     result.passed = result.difference is None and all(n.holds(rounding) for n in result.nodes)
+    result.passed &= result.unexpected is None
     if all(graph.tensors[n].dtype is DType.F32 for n in graph.tensors if not graph.tensors[n].constant):
         result.passed &= result.outputs.close
     return result
+
+
+def unexpected(
+    graph: Graph,
+    outputs: Sequence[Array],
+    golden: Sequence[Array],
+    sample: Sample,
+    tolerance: float | None = None,
+) -> Difference | None:
+    """The first value that a sample expects and the model does not compute.
+
+    It may lie between our value and onnxruntime's, and as far beyond as `tolerance` times the largest
+    magnitude that the sample expects: 1e-4 of float32 networks, 0.02 and at least one step of quantized ones.
+    Integers that stand for themselves have none.
+    """
+    known = [t for t in graph.tensors.values() if not t.constant]
+    if tolerance is None:
+        tolerance = TOLERANCE if any(t.quantized or t.dtype in _CODES for t in known) else RELATIVE
+    for name, output, raw, expected in zip(graph.outputs, outputs, golden, sample.outputs, strict=True):
+        if expected is None:
+            continue
+        tensor = graph.tensors[name]
+        got, theirs = (to_theirs(graph, name, v) for v in (output, to_ours(graph, name, raw)))
+        want = (
+            expected if expected.dtype.kind == "f" else to_theirs(graph, name, to_ours(graph, name, expected))
+        )
+        slack = 0.0
+        if want.dtype.kind == "f":
+            least = float(tensor.quantization.scale.max()) if tensor.quantization else ABSOLUTE
+            slack = max(least, tolerance * float(np.abs(want[np.isfinite(want)]).max(initial=0.0)))
+        inside = (want >= np.fmin(got, theirs) - slack) & (want <= np.fmax(got, theirs) + slack)
+        wrong = ~(inside | (np.isnan(want) & np.isnan(got)))
+        if wrong.any():
+            at = int(np.flatnonzero(wrong.ravel())[0])
+            maker = next((n for n in graph.nodes if name in n.outputs), None)
+            title, op = (maker.name, type(maker.op).__name__) if maker else (name, "Input")
+            return Difference(title, op, 0, at, float(want.ravel()[at]), float(got.ravel()[at]))
+    return None
 
 
 def decode(graph: Graph, outputs: Sequence[bytes]) -> list[Array]:

@@ -181,6 +181,10 @@ class Operator(ABC):
         """Why this node cannot run on int8 tensors of this site; empty when it can."""
         return "" if self.moves_data else "no integer kernel"
 
+    def index_range(self, site: Site, index: int) -> range | None:
+        """The integers that input `index` may hold where it picks from another one; None: any value."""
+        return None
+
     def permuted(self, permutation: tuple[int, ...]) -> Self | None:
         """op' with op'(x.transpose(p)) == op(x).transpose(p) for permutation p; None when there is none."""
         return None

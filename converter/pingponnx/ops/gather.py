@@ -1,5 +1,6 @@
 """Gather and scatter, at indices that are computed; those outside their axis are moved to its ends."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -51,6 +52,13 @@ class _Indexed(Operator):
         assert inputs[0] is not None
         return inputs[0].dtype
 
+    @abstractmethod
+    def indexed(self, site: Site) -> Shape:
+        """Lengths of the axes that the indices count along."""
+
+    def index_range(self, site: Site, index: int) -> range | None:
+        return range(min(self.indexed(site), default=0)) if index == 1 else None
+
 
 @operator("Gather")
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,9 @@ class Gather(_Indexed):
         data, indices = inputs
         assert data is not None and indices is not None
         return ((*data.shape[: self.axis], *indices.shape, *data.shape[self.axis + 1 :]),)
+
+    def indexed(self, site: Site) -> Shape:
+        return (site.x.shape[self.axis],)
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         data, indices = arrays
@@ -110,6 +121,9 @@ class GatherElements(_Indexed):
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         assert inputs[1] is not None
         return (inputs[1].shape,)
+
+    def indexed(self, site: Site) -> Shape:
+        return (site.x.shape[self.axis],)
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         data, indices = arrays
@@ -155,6 +169,9 @@ class GatherND(_Indexed):
         assert data is not None and indices is not None
         return ((*indices.shape[:-1], *data.shape[self.batch + indices.shape[-1] :]),)
 
+    def indexed(self, site: Site) -> Shape:
+        return _picked(site, self.batch)
+
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         data, indices = arrays
         assert data is not None and indices is not None
@@ -168,6 +185,13 @@ class GatherND(_Indexed):
     def kernels(self, site: Site) -> Sequence[Call]:
         arguments = (_tuples(self.batch, site.x, site.inputs[1]), Input(0), Input(1), Output())
         return [Call(_name("gather_nd", site), "gather.h", arguments, cycles=6 * site.y.size)]
+
+
+def _picked(site: Site, batch: int) -> Shape:
+    """The lengths of the axes that tuples of indices go into."""
+    indices = site.inputs[1]
+    assert indices is not None
+    return site.x.shape[batch : batch + indices.shape[-1]]
 
 
 def _tuples(batch: int, data: Tensor, indices: Tensor | None) -> Struct:
@@ -206,6 +230,9 @@ class ScatterElements(_Indexed):
         assert inputs[0] is not None
         return (inputs[0].shape,)
 
+    def indexed(self, site: Site) -> Shape:
+        return (site.x.shape[self.axis],)
+
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         data, indices, updates = arrays
         assert data is not None and indices is not None and updates is not None
@@ -240,6 +267,9 @@ class ScatterND(_Indexed):
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         return (inputs[0].shape,)
+
+    def indexed(self, site: Site) -> Shape:
+        return _picked(site, 0)
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         data, indices, updates = arrays
