@@ -3,8 +3,12 @@
 The record is tests/data/conformance.txt, written by `make conformance`.
 """
 
+from pathlib import Path
+
 import pytest
 from conformance import CORE, PASSED, cases, expected, outcome
+
+from pingponnx.operators import describe
 
 SHARDS = 24  # the tests' order spreads over two processes
 
@@ -32,3 +36,14 @@ def test_the_record_is_of_all_tests_and_holds_what_was_promised() -> None:
     assert sum(key.startswith("pytorch-") for key in passed) >= 100
     core = {f"node {name}" for name in CORE.read_text(encoding="utf-8").split()}
     assert core <= passed
+
+
+def test_the_table_of_operators_has_what_passes_and_nothing_that_does_not() -> None:
+    """docs/conformance.md counts the tests of single operators, docs/operators.md lists the operators."""
+    text = Path(__file__).parents[1].joinpath("docs", "conformance.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    counted = {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[0].isalnum() and row[1].isdigit()}
+    listed = {row["operator"] for row in describe()}
+    single = {name: passed for name, passed in counted.items() if name[0].isupper()}
+    assert len(single) > 150
+    assert {name for name, passed in single.items() if passed} == listed & set(single)

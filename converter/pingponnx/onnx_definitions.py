@@ -11,10 +11,12 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from pingponnx.ir import Shape
 from pingponnx.onnx_writer import Writer
 
 _EPSILON, _MOMENTUM = 1e-5, 0.9  # ONNX's defaults for batch normalization
 _POOLED = 2  # axes of an image before its pixels
+_IMAGE = 4  # the rank of n c h w
 
 
 @dataclass(slots=True)
@@ -68,24 +70,38 @@ def written(
     return writer.nodes if definition(writer) else None
 
 
-@define("Max", "Min", "Sum", "Mean")
-def _variadic(w: Defined) -> bool:
-    op_type, inputs, output = w.node.op_type, w.inputs, w.node.output[0]
-    pairwise = {"Sum": "Add", "Mean": "Add"}.get(op_type, op_type)
-    if len(inputs) == 2 and pairwise == op_type:
+@define("Max", "Min")
+def _extreme(w: Defined) -> bool:
+    """Of any number of values, two at a time."""
+    if len(w.inputs) == 2:
         return False
-    if len(inputs) == 1:
-        w.add("Identity", inputs[0], output=output)
-        return True
-    total = inputs[0]
-    for name in inputs[1:]:
-        last = name is inputs[-1] and op_type != "Mean"
-        total = w.add(pairwise, total, name, output=output if last else "")
-    if op_type == "Mean":
-        w.add("Div", total, w.constant(len(inputs), w.numpy(inputs[0])), output=output)
-    elif w.nodes[-1].output[0] != output:  # the same name twice
-        w.nodes[-1].output[0] = output
+    _pairwise(w, w.node.op_type, w.node.output[0])
     return True
+
+
+@define("Sum")
+def _sum(w: Defined) -> bool:
+    """The sum of any number of values."""
+    _pairwise(w, "Add", w.node.output[0])
+    return True
+
+
+@define("Mean")
+def _mean(w: Defined) -> bool:
+    """The mean of any number of values."""
+    count = w.constant(len(w.inputs), w.numpy(w.inputs[0]))
+    w.add("Div", _pairwise(w, "Add"), count, output=w.node.output[0])
+    return True
+
+
+def _pairwise(w: Defined, op_type: str, output: str = "") -> str:
+    """A function of two values over all inputs."""
+    total, *others = w.inputs
+    if not others:
+        return w.add("Identity", total, output=output)
+    for index, name in enumerate(others, 1):
+        total = w.add(op_type, total, name, output=output if index == len(others) else "")
+    return total
 
 
 @define("Clip", "Relu")
@@ -145,7 +161,7 @@ def _slope_per_channel(w: Defined) -> bool:
 
 @define("LogSoftmax")
 def _log_softmax(w: Defined) -> bool:
-    """ONNX's definition, whose sum of exponentials is a reduction of ours."""
+    """x less the logarithm of the sum of exp(x) along an axis."""
     shape = w.shape(w.input(0))
     axis = w.attribute("axis", None)
     if shape is None or axis is None:
@@ -159,23 +175,34 @@ def _log_softmax(w: Defined) -> bool:
     return True
 
 
-@define("DepthToSpace", "SpaceToDepth")
-def _blocks(w: Defined) -> bool:
-    """Blocks of pixels as channels, and back: the axes of a block are split off and moved."""
+@define("DepthToSpace")
+def _depth_to_space(w: Defined) -> bool:
+    """Channels become blocks of pixels."""
     shape, size = w.shape(w.input(0)), w.attribute("blocksize", 1)
-    if shape is None or len(shape) != 4:
+    if shape is None or len(shape) != _IMAGE:
         return False
     n, c, height, width = shape
-    if w.node.op_type == "SpaceToDepth":
-        split = (n, c, height // size, size, width // size, size)
-        order = (0, 3, 5, 1, 2, 4) if w.attribute("mode", b"DCR") == b"DCR" else (0, 1, 3, 5, 2, 4)
-        joined = (n, c * size * size, height // size, width // size)
-    else:
-        rest = c // (size * size)
-        rows_first = w.attribute("mode", b"DCR") == b"DCR"
-        split = (n, size, size, rest, height, width) if rows_first else (n, rest, size, size, height, width)
-        order = (0, 3, 4, 1, 5, 2) if rows_first else (0, 1, 4, 2, 5, 3)
-        joined = (n, rest, height * size, width * size)
+    rest = c // (size * size)
+    rows_first = w.attribute("mode", b"DCR") == b"DCR"
+    split = (n, size, size, rest, height, width) if rows_first else (n, rest, size, size, height, width)
+    order = (0, 3, 4, 1, 5, 2) if rows_first else (0, 1, 4, 2, 5, 3)
+    return _moved(w, split, order, (n, rest, height * size, width * size))
+
+
+@define("SpaceToDepth")
+def _space_to_depth(w: Defined) -> bool:
+    """Blocks of pixels become channels."""
+    shape, size = w.shape(w.input(0)), w.attribute("blocksize", 1)
+    if shape is None or len(shape) != _IMAGE:
+        return False
+    n, c, height, width = shape
+    split = (n, c, height // size, size, width // size, size)
+    order = (0, 3, 5, 1, 2, 4) if w.attribute("mode", b"DCR") == b"DCR" else (0, 1, 3, 5, 2, 4)
+    return _moved(w, split, order, (n, c * size * size, height // size, width // size))
+
+
+def _moved(w: Defined, split: Shape, order: Shape, joined: Shape) -> bool:
+    """The axes of a block are split off and moved."""
     y = w.add("Transpose", w.reshaped(w.input(0), split), perm=list(order))
     w.add("Reshape", y, w.constant(joined, np.int64), output=w.node.output[0])
     return True
@@ -183,7 +210,7 @@ def _blocks(w: Defined) -> bool:
 
 @define("Trilu")
 def _triangle(w: Defined) -> bool:
-    """A choice between the matrix and zeros."""
+    """The upper or lower triangle of matrices, zeros elsewhere."""
     x, diagonal = w.input(0), w.input(1)
     shape = w.shape(x)
     if shape is None:
@@ -202,7 +229,7 @@ def _triangle(w: Defined) -> bool:
 
 @define("Hardmax")
 def _hardmax(w: Defined) -> bool:
-    """1 at the first largest value of a lane: where its index is the one of the largest."""
+    """1 at the first largest value along an axis, else 0."""
     x, axis = w.input(0), w.attribute("axis", -1)
     shape = w.shape(x)
     if shape is None:

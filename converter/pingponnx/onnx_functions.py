@@ -13,6 +13,18 @@ from pingponnx.onnx_definitions import written
 
 _DOMAIN = "pingponnx.defined"
 
+PROVEN = {
+    "Attention": "softmax(Q K^T) V with masks, groups of heads and caches.",
+    "CastLike": "Cast to the type of another value.",
+    "CausalConvWithState": "Convolution over time of every channel; the latest inputs are its state.",
+    "DynamicQuantizeLinear": "uint8 codes, with the scale and zero point of the range that this run has.",
+    "NegativeLogLikelihoodLoss": "The loss of log-probabilities, for the classes that are right.",
+    "RotaryEmbedding": "Pairs of values turned by angles that depend on the position.",
+    "SoftmaxCrossEntropyLoss": "The loss of scores, for the classes that are right.",
+    "SwiGLU": "Swish of one half of the values, times the other.",
+}
+"""Meanings of those whose definition by ONNX is made of what we have, as ONNX's own tests show."""
+
 
 def write_out(model: onnx.ModelProto, opset: int, known: Callable[[str], bool]) -> onnx.ModelProto | None:
     """The model, whose types are inferred, with one level of unknown operators replaced by their

@@ -58,7 +58,7 @@ def lower(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
     for node in graph.node:
         if node.op_type in ("DequantizeLinear", "Transpose") and known.constants.issuperset(node.input):
             known.constants.update(node.output)
-        rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         found = rule(Lowering(node, known)) if rule else None
         changed |= found is not None
         nodes.extend([node] if found is None else found)
@@ -123,7 +123,7 @@ def _times(x: Lowering, value: str, attribute: str) -> str:
 
 
 def _einsum(x: Lowering) -> list[onnx.NodeProto] | None:
-    """Sums over an index as matrix products; operands from left to right, two at a time."""
+    """Sums over an index, as matrix products: operands from left to right, two at a time."""
     names = list(x.node.input)
     shapes = [x.known.shapes.get(name) for name in names]
     if not all(shape is not None for shape in shapes):
@@ -192,7 +192,7 @@ def _gather(x: Lowering) -> list[onnx.NodeProto] | None:
     return x.done(x.reshaped(x.add("Slice", data, *bounds), result))
 
 
-_RULES: dict[str, Callable[[Lowering], list[onnx.NodeProto] | None]] = {
+RULES: dict[str, Callable[[Lowering], list[onnx.NodeProto] | None]] = {
     "Gemm": _gemm,
     "Einsum": _einsum,
     "Gather": _gather,

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-_DECIDES = {"If": ("condition",), "Loop": ("trip count", "condition")}
+DECIDES = {"If": ("condition",), "Loop": ("trip count", "condition")}
 _MOST_NODES = 1024  # that a loop is written out to
 _AXES_ARE_INPUTS = 13  # opset since which those of Unsqueeze are
 
@@ -23,7 +23,7 @@ def captured(node: onnx.NodeProto) -> Iterator[str]:
 
 def undecided(node: onnx.NodeProto, constants: Container[str]) -> tuple[str, str] | None:
     """Why an If or Loop does not fold away, and which input it would have to know; None for other reasons."""
-    for index, what in enumerate(_DECIDES.get(node.op_type, ())):
+    for index, what in enumerate(DECIDES.get(node.op_type, ())):
         name = node.input[index]
         if name and name not in constants:
             return f"its {what} must be a constant", name
@@ -65,7 +65,7 @@ class _Inliner:
         self.initializers: list[onnx.TensorProto] = []
 
     def written(self) -> bool:
-        if self.node.domain not in ("", "ai.onnx") or self.node.op_type not in _DECIDES:
+        if self.node.domain not in ("", "ai.onnx") or self.node.op_type not in DECIDES:
             return False
         if any(graph.sparse_initializer for graph in _graphs(self.node)):
             return False

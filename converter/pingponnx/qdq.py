@@ -183,6 +183,11 @@ _FORMS: dict[str, Callable[[_Writer], None]] = {
     "QGemm": _gemm,
 }
 
+QDQ_FORMS = _PLAIN | {op_type: op_type.removeprefix("QLinear").removeprefix("Q") for op_type in _FORMS}
+"""The float operator of each integer one."""
+MICROSOFT = QDQ_FORMS.keys() - {"QLinearConv", "QLinearMatMul"}
+"""Those that onnxruntime added."""
+
 
 def _clip_before_quantizing(graph: onnx.GraphProto) -> bool:
     """QuantizeLinear, Clip of the codes (as Brevitas limits them) becomes Clip of the values, QuantizeLinear.

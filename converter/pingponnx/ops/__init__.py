@@ -124,6 +124,7 @@ class Operator(ABC):
     """Base class; a subclass is a frozen dataclass whose fields are the operator's attributes."""
 
     onnx: ClassVar[tuple[str, ...]] = ()
+    meanings: ClassVar[Mapping[str, str]]  # of those op types that the docstring's first line is not for
     channels_last: ClassVar[bool] = False  # input 0 and output 0 are `n [h] w c`; load adds transposes
     alias: ClassVar[bool] = False  # the output is the input's bytes under another shape
     code_inputs: ClassVar[tuple[int, ...]] = ()  # constants that float32 kernels read as int8 codes
@@ -136,7 +137,7 @@ class Operator(ABC):
     @classmethod
     def describe(cls, op_type: str) -> str:
         """The row of an ONNX op type in docs/operators.md."""
-        return (inspect.getdoc(cls) or "").splitlines()[0]
+        return cls.meanings.get(op_type) or (inspect.getdoc(cls) or "").splitlines()[0]
 
     @classmethod
     @abstractmethod
@@ -207,12 +208,12 @@ def _leading(inputs: Sequence[Tensor | None]) -> Tensor:
     return next(t for t in (*(t for t in inputs if t and not t.constant), *inputs) if t is not None)
 
 
-def operator(*op_types: str) -> Callable[[type[Operator]], type[Operator]]:
-    """Class decorator: the ONNX op types that a class reads."""
+def operator(*op_types: str, **meanings: str) -> Callable[[type[Operator]], type[Operator]]:
+    """Class decorator: the ONNX op types that a class reads; by name those with a meaning of their own."""
 
     def register(cls: type[Operator]) -> type[Operator]:
-        cls.onnx = op_types
-        for op_type in op_types:
+        cls.onnx, cls.meanings = (*op_types, *meanings), meanings
+        for op_type in cls.onnx:
             _REGISTRY[op_type] = cls
         return cls
 

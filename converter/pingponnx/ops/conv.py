@@ -36,7 +36,7 @@ _SCALING_CYCLES = 20  # of one value, to rank the kernels of a fused pool
 @operator("Conv")
 @dataclass(frozen=True, slots=True)
 class Conv(Operator):
-    """Convolution over 1 or 2 dimensions, with bias; activation and max-pool are fused into it."""
+    """Convolution over 1 to 3 dimensions, with bias; up to 2, activation and max-pool are fused into it."""
 
     window: Window
     group: int = 1

@@ -63,7 +63,7 @@ class _Indexed(Operator):
 @operator("Gather")
 @dataclass(frozen=True, slots=True)
 class Gather(_Indexed):
-    """Slices of the data at indices along an axis."""
+    """Slices of the data at indices along an axis; constant ones move int8 codes too."""
 
     axis: int
 
@@ -212,7 +212,7 @@ def _tuples(batch: int, data: Tensor, indices: Tensor | None) -> Struct:
     return Struct("tuples_params", fields)
 
 
-@operator("ScatterElements", "Scatter")
+@operator("ScatterElements", Scatter="The old name of ScatterElements.")
 @dataclass(frozen=True, slots=True)
 class ScatterElements(_Indexed):
     """The data, with values put at indices along an axis."""

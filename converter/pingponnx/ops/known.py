@@ -13,7 +13,12 @@ from pingponnx.ops.cast import TYPES
 from pingponnx.ops.copy import Copy
 
 
-@operator("Range", "EyeLike", "ConstantOfShape", "OneHot")
+@operator(
+    Range="Numbers from a start on, up to a limit, by a step; all three are constants.",
+    EyeLike="Ones on a diagonal, else zeros.",
+    ConstantOfShape="One value everywhere, in a constant shape.",
+    OneHot="The second value at an index's place along an axis, else the first; its length is a constant.",
+)
 @dataclass(frozen=True, slots=True)
 class Known(Operator):
     """A constant."""

@@ -34,10 +34,10 @@ def lanes(shape: Shape, axis: int) -> dict[str, int]:
     return {"outer": prod(shape[:axis]), "length": shape[axis], "inner": prod(shape[axis + 1 :])}
 
 
-@operator("ArgMax", "ArgMin")
+@operator("ArgMax", ArgMin="The index of the smallest value along an axis, int64.")
 @dataclass(frozen=True, slots=True)
 class ArgExtreme(Operator):
-    """The index of the largest (ArgMin: smallest) value along an axis, int64."""
+    """The index of the largest value along an axis, int64."""
 
     smallest: bool
     axis: int
@@ -81,10 +81,10 @@ class ArgExtreme(Operator):
         return [Call(name, "lanes.h", (params, *flags, Input(), Output()), cycles=10 * site.x.size)]
 
 
-@operator("CumSum", "CumProd")
+@operator("CumSum", CumProd="Running products along an axis.")
 @dataclass(frozen=True, slots=True)
 class Cumulate(Operator):
-    """Running sums (CumProd: products) along an axis."""
+    """Running sums along an axis."""
 
     product: bool
     axis: int

@@ -131,10 +131,10 @@ def _kept(*operands: int | Tensor | None) -> Kept:
     return (0, *(o for o in operands if o is not None))
 
 
-@operator("LayerNormalization", "RMSNormalization")
+@operator("LayerNormalization", RMSNormalization="Mean square 1 over the axes from `axis` on.")
 @dataclass(frozen=True, slots=True)
 class LayerNorm(Normalize):
-    """Mean and variance (RMSNormalization: mean square) over the axes from `axis` on."""
+    """Mean 0 and variance 1 over the axes from `axis` on."""
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:

@@ -48,10 +48,10 @@ from pingponnx.ops.window import (
 )
 
 
-@operator("MaxPool", "GlobalMaxPool")
+@operator("MaxPool", GlobalMaxPool="Maximum over the whole map of a channel.")
 @dataclass(frozen=True, slots=True)
 class MaxPool(Operator):
-    """Maximum over 1- or 2-dimensional windows, or over the whole map; padding is never the maximum."""
+    """Maximum over windows of up to 3 dimensions; padding is never the maximum."""
 
     window: Window
     low: float = -inf
@@ -102,10 +102,10 @@ class MaxPool(Operator):
         return Call("cmsis_max_pool_s8", "cmsis_max_pool_s8.h", arguments, cycles=plain.cycles, checked=True)
 
 
-@operator("AveragePool", "GlobalAveragePool")
+@operator("AveragePool", GlobalAveragePool="Mean over the whole map of a channel.")
 @dataclass(frozen=True, slots=True)
 class AveragePool(Operator):
-    """Mean over 1- or 2-dimensional windows, or over the whole map."""
+    """Mean over windows of up to 3 dimensions."""
 
     window: Window
     counted: Pads = (0, 0, 0, 0)  # padding that counts: count_include_pad, without ceil_mode's extra

@@ -12,10 +12,10 @@ from pingponnx.ops.functions import INTEGERS, REALS
 from pingponnx.ops.volume import Volume, read_volume, shape_of
 
 
-@operator("LpPool", "GlobalLpPool")
+@operator("LpPool", GlobalLpPool="Norm of the whole map of a channel.")
 @dataclass(frozen=True, slots=True)
 class PoolVolume(Operator):
-    """The norm of a window's values (LpPool), over up to three axes or the whole map."""
+    """Norm of the values in windows of up to 3 dimensions."""
 
     kind: str  # max, index, average or norm
     window: Volume

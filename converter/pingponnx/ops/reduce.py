@@ -59,7 +59,7 @@ def _mean(x: Array, **how: Any) -> Array:
 
 ROWS = {
     "ReduceSum": Row("Sum.", np.sum),
-    "ReduceMean": Row("Mean; of integers rounded towards 0.", _mean),
+    "ReduceMean": Row("Mean; of integers rounded towards 0; of int8 over images.", _mean),
     "ReduceProd": Row("Product.", np.prod),
     "ReduceMax": Row("Largest value.", _extreme(np.max, low=True), (*_NUMBERS, DType.BOOL)),
     "ReduceMin": Row("Smallest value.", _extreme(np.min, low=False), (*_NUMBERS, DType.BOOL)),

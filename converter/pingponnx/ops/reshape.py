@@ -9,7 +9,14 @@ from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 
 
-@operator("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+@operator(
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    Identity="The same values; costs nothing.",
+    Dropout="The same values, outside of training; costs nothing.",
+)
 @dataclass(frozen=True, slots=True)
 class Reshape(Operator):
     """The same values under another shape; costs nothing."""

@@ -20,7 +20,7 @@ _NOISE = 2.0**-16  # of a step: errors of the weights, and of onnxruntime's floa
 _WHOLE = Taps(0, 1, ((0,),), ((1.0,),))  # an axis of length 1 that stays
 
 
-@operator("Resize", "Upsample")
+@operator("Resize", Upsample="Nearest or linear resizing of up to two axes.")
 @dataclass(frozen=True, slots=True)
 class Resize(Operator):
     """Nearest, linear or cubic resizing of up to two axes, in all coordinate modes."""

@@ -13,10 +13,10 @@ from pingponnx.ops.reshape import Reshape
 from pingponnx.ops.walk import steps_of, walk
 
 
-@operator("Slice", "Split")
+@operator("Slice", Split="Neighbouring slices along an axis.")
 @dataclass(frozen=True, slots=True)
 class Slice(Operator):
-    """Every n-th value from a start on, along any axes; Split: neighbouring slices along one."""
+    """Every n-th value from a start on, along any axes."""
 
     starts: tuple[int, ...]
     steps: tuple[int, ...]
@@ -92,10 +92,10 @@ class Slice(Operator):
         return [walk(site, self, self.sizes, steps, start)]
 
 
-@operator("Expand", "Tile")
+@operator("Tile", Expand="The input several times along axes of length 1.")
 @dataclass(frozen=True, slots=True)
 class Repeat(Operator):
-    """The whole input several times along its axes (Expand: along those of length 1)."""
+    """The whole input several times along its axes."""
 
     repeats: tuple[int, ...]  # per axis of the output; the input gets as many axes of length 1 in front
 

@@ -62,7 +62,7 @@ class Unary(Operator):
         return [each_value(name, f"{name}.h", arguments, site.x.shape, cycles=30)]
 
 
-@operator("Relu", "Clip")
+@operator("Clip", Relu="max(x, 0); fused into the node before it where possible.")
 @dataclass(frozen=True, slots=True)
 class Clip(Unary):
     """min(max(x, low), high); fused into the node before it where possible."""
