@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from models import HOST, assert_refused, command_line, listing, make_model, make_node, save
+from models import HOST, assert_refused, command_line, converted, listing, make_model, make_node, save
 from pingponnx.errors import BudgetError, Error, ModelError, UnsupportedError
 from pingponnx.pipeline import convert, normal_form
 from pingponnx.samples import read_samples
@@ -261,3 +261,19 @@ def test_samples_that_are_no_archive(tmp_path: Path) -> None:
 def test_the_version_needs_no_command() -> None:
     done = command_line("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "pingponnx")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        (TensorProto.FLOAT16, "tensor 'x': float16 is not supported (export the model in float32"),
+        (TensorProto.DOUBLE, "no kernel for float64 (it takes float32 and quantized int8: export"),
+    ],
+)
+def test_other_floats_are_refused_with_what_to_do(dtype: int, message: str, tmp_path: Path) -> None:
+    node = make_node("MatMul", ["x", "w"], "y")
+    weights = np.ones((4, 3), helper.tensor_dtype_to_np_dtype(dtype))
+    path = save(make_model([node], {"x": [1, 4]}, ["y"], {"w": weights}, dtype=dtype), tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedError) as caught:
+        converted(path)
+    assert message in str(caught.value) and "model.float()" in str(caught.value)

@@ -126,10 +126,15 @@ def test_the_linked_arena_is_the_planned_one(path: Path, mode: InputMode, tmp_pa
     assert found == tuple(tuple(a.tobytes() for a in outputs) for outputs in wanted)
 
 
-@pytest.mark.parametrize("mode", [InputMode.EXTERNAL, InputMode.ROWS])
-def test_every_node_is_proven(mode: InputMode, examples: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "float_io"), [(InputMode.EXTERNAL, False), (InputMode.ROWS, False), (InputMode.ROWS, True)]
+)
+def test_every_node_is_proven(mode: InputMode, float_io: bool, examples: Path) -> None:
+    """Also where float32 rows are quantized, of an image with one channel in front of its rows."""
     path = examples / EXAMPLES["lenet5_int8"]
-    assert_proven(path, Options(target="host", goal=Goal.RAM, input_mode=mode))
+    found = assert_proven(path, Options(target="host", goal=Goal.RAM, input_mode=mode, float_io=float_io))
+    crossings = ["QuantizeLinear", "DequantizeLinear"] if float_io else []
+    assert [n.op for n in found.nodes if n.op in ("QuantizeLinear", "DequantizeLinear")] == crossings
 
 
 @pytest.mark.qemu

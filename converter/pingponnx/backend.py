@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx.backend.base import Backend as OnnxBackend
-from onnx.backend.base import BackendRep
+from onnx.backend.base import BackendRep, Device, DeviceType
 
 from pingponnx.build import shared_library
 from pingponnx.errors import Error, ModelError, UnsupportedError
@@ -123,11 +123,13 @@ class Backend(OnnxBackend):  # type: ignore[misc]  # onnx has no types
             Model(model)
         except (UnsupportedError, ModelError):
             return False
-        return True
+        return cls.supports_device(device)
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Model:
-        """Convert and compile; raises UnsupportedError for what cannot be converted."""
+        """Convert and compile; raises UnsupportedError for what cannot be converted, Error for a device."""
+        if not cls.supports_device(device):
+            raise Error(f"there is no device {device!r}", "the C runs on the host: device 'CPU'")
         return Model(model)
 
     @classmethod
@@ -156,7 +158,10 @@ class Backend(OnnxBackend):  # type: ignore[misc]  # onnx has no types
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        return device == "CPU"
+        try:
+            return bool(Device(device).type == DeviceType.CPU)
+        except (AttributeError, ValueError):  # what onnx makes of a name that it does not know
+            return False
 
 
 is_compatible = Backend.is_compatible

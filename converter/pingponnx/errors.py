@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+IN_FLOAT32 = "export the model in float32, in PyTorch: model.float() before the export"
 _OUTPUT_LINES = 20
 _LINE = 300
 
@@ -43,7 +44,12 @@ class Unsupported:
 
     def __str__(self) -> str:
         advice = f" ({self.hint})" if self.hint else ""
-        return f"{self.op} node {self.node!r}: {self.reason}{advice}"
+        return f"{_kind(self.op)} {self.node!r}: {self.reason}{advice}"
+
+
+def _kind(op: str) -> str:
+    """What a name is of: a node, or, spelled small, a tensor, an input or the whole graph."""
+    return op if op.islower() else f"{op} node"
 
 
 class UnsupportedError(Error):
@@ -60,7 +66,7 @@ class UnsupportedError(Error):
         for item in self.items:
             groups.setdefault((item.op, item.reason, item.hint), []).append(repr(item.node))
         lines = [
-            f"  - {op} node{'s' * (len(nodes) > 1)} {', '.join(nodes)}: {reason}"
+            f"  - {_kind(op)}{'s' * (len(nodes) > 1)} {', '.join(nodes)}: {reason}"
             + (f" ({advice})" if advice else "")
             for (op, reason, advice), nodes in groups.items()
         ]

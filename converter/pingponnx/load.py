@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from pingponnx.errors import Error, ModelError, Unsupported, UnsupportedError
+from pingponnx.errors import IN_FLOAT32, Error, ModelError, Unsupported, UnsupportedError
 from pingponnx.evaluate import results
 from pingponnx.ir import Array, DType, Graph, Node, Origin, Port, Shape, Tensor, check
 from pingponnx.onnx_functions import write_out
@@ -118,7 +118,7 @@ class _Builder:
         if dtype is None:
             known = elem_type in onnx.TensorProto.DataType.values()
             kind = onnx.TensorProto.DataType.Name(elem_type).lower() if known else f"type {elem_type}"
-            self._problem(name, "tensor", f"{kind} is not supported", "export the model in float32")
+            self._problem(name, "tensor", f"{kind} is not supported", IN_FLOAT32)
         return dtype
 
     def _constant(self, name: str, proto: onnx.TensorProto) -> None:

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx import inliner, numpy_helper, shape_inference, version_converter
 from onnx.reference import ReferenceEvaluator
 
-from pingponnx.errors import ModelError, Unsupported, UnsupportedError, first_line
+from pingponnx.errors import IN_FLOAT32, ModelError, Unsupported, UnsupportedError, first_line
 from pingponnx.ir import Array, DType, Shape
 from pingponnx.onnx_functions import with_defaults
 from pingponnx.onnx_subgraphs import captured, unfold
@@ -238,9 +238,7 @@ def check_types(values: Iterable[onnx.ValueInfoProto]) -> None:
         elif kind not in TYPES:
             known = kind in onnx.TensorProto.DataType.values()
             title = onnx.TensorProto.DataType.Name(kind).lower() if known else f"type {kind}"
-            problems.append(
-                Unsupported(value.name, "tensor", f"{title} is not supported", "export the model in float32")
-            )
+            problems.append(Unsupported(value.name, "tensor", f"{title} is not supported", IN_FLOAT32))
     if problems:
         raise UnsupportedError(problems)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pingponnx.calls import Call, Input, Output
+from pingponnx.errors import IN_FLOAT32
 from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 from pingponnx.ops.lookup import each_value
@@ -40,7 +41,8 @@ class Cast(Operator):
         x = node.inputs[0]
         assert x is not None
         if to not in TYPES:
-            node.unsupported(f"a cast to ONNX's type {to}", "cast to float32 or an integer type")
+            hint = f"float16 and bfloat16 are 10 and 16: {IN_FLOAT32}"
+            node.unsupported(f"a cast to ONNX's type {to}", hint)
         return (Reshape(x.shape) if x.dtype is TYPES[to] else cls(TYPES[to])), keep(1)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:

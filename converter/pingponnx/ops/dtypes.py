@@ -1,5 +1,6 @@
 """Which element types a header kernel is written for."""
 
+from pingponnx.errors import IN_FLOAT32
 from pingponnx.ir import DType
 from pingponnx.ops import Operator, Site
 
@@ -11,6 +12,6 @@ def kernel_suffix(op: Operator, site: Site, types: tuple[DType, ...] = _KERNELS)
     if any(t is not None and t.dtype not in types for t in (*site.inputs, *site.outputs)):
         names = sorted({t.dtype.value for t in (*site.inputs, *site.outputs) if t is not None})
         site.unsupported(
-            op, f"no kernel for {', '.join(names)}", "only float32 and quantized int8 are computed"
+            op, f"no kernel for {', '.join(names)}", f"it takes float32 and quantized int8: {IN_FLOAT32}"
         )
     return site.suffix

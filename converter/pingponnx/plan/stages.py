@@ -142,12 +142,12 @@ def unfeedable(graph: Graph, calls: Sequence[Call | None]) -> UnsupportedError |
     """Why the network's input cannot be fed row by row; None when it can."""
     if len(graph.inputs) != 1:
         what = f"the model has {len(graph.inputs)} inputs, rows can be fed to one only"
-        return UnsupportedError([Unsupported(graph.name, "Graph", what)], _FEED_HINT)
+        return UnsupportedError([Unsupported(graph.name, "graph", what)], _FEED_HINT)
     name = graph.inputs[0]
     network = network_of(graph, calls, InputMode.ROWS)
     if network.extents[name].rows == 1 or name in network.outputs:
         what = f"input {name!r} of shape {graph.tensors[name].shape} has a single row"
-        return UnsupportedError([Unsupported(graph.name, "Graph", what)], _FEED_HINT)
+        return UnsupportedError([Unsupported(graph.name, "graph", what)], _FEED_HINT)
     readers = [s.node for s in network.stages if name in s.taps and not s.streams]
     what = f"reads the input {name!r} as a whole, so that its rows cannot be fed one by one"
     found = [Unsupported(graph.nodes[k].name, type(graph.nodes[k].op).__name__, what) for k in readers]
@@ -159,7 +159,7 @@ def unreadable(graph: Graph) -> UnsupportedError | None:
     roots = roots_of(graph)
     found = [name for name in graph.outputs if roots.get(name) in graph.inputs]
     what = "is an input itself, which has no place in the arena"
-    items = [Unsupported(graph.name, "Graph", f"output {graph.ports[name].name!r} {what}") for name in found]
+    items = [Unsupported(graph.name, "graph", f"output {graph.ports[name].name!r} {what}") for name in found]
     return UnsupportedError(items, "keep the inputs in the arena (--input resident)") if items else None
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from pingponnx.ir import Graph, Port
 from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear
+from pingponnx.ops.reshape import Reshape
 from pingponnx.ops.transpose import Transpose
 from pingponnx.rewrite.edit import live, renamed
 from pingponnx.rewrite.layout import sink_transposes
@@ -22,9 +23,8 @@ def absorb_boundary(graph: Graph, *, float_io: bool = False, nchw_io: bool = Fal
     for index in range(len(graph.outputs)):
         for step in steps:
             graph = step(graph, graph.outputs[index])
-    if not float_io:
-        for name in graph.inputs:
-            graph = _absorb_quantize(graph, name)
+    for name in graph.inputs:
+        graph = _quantize_reshaped(graph, name) if float_io else _absorb_quantize(graph, name)
     return live(graph)
 
 
@@ -53,6 +53,32 @@ def _absorb_dequantize(graph: Graph, name: str) -> Graph:
     if node is None or not isinstance(node.op, DequantizeLinear):
         return graph
     return _new_output(graph, name, node.inputs[0], graph.ports[name])
+
+
+def _quantize_reshaped(graph: Graph, name: str) -> Graph:
+    """An input `n 1 h w` is quantized as the `n h w 1` that follows, so that its rows can be fed."""
+    readers = graph.consumers()
+    for quantize in readers[name]:
+        followers = readers.get(quantize.outputs[0], ())
+        if len(followers) != 1 or quantize.outputs[0] in graph.outputs:
+            continue
+        (follower,) = followers
+        if not isinstance(quantize.op, QuantizeLinear) or not isinstance(follower.op, Reshape):
+            continue
+        x, codes = (graph.tensors[n] for n in (name, quantize.outputs[0]))
+        to_last = (0, *range(2, len(x.shape)), 1)
+        if follower.op.shape != tuple(x.shape[axis] for axis in to_last):
+            continue
+        real, seen = (
+            replace(t, name=n, shape=follower.op.shape, origin=t.origin and t.origin.permuted(to_last))
+            for t, n in ((x, graph.fresh(f"{name}@nhwc")), (codes, follower.outputs[0]))
+        )
+        new = {
+            quantize.name: replace(follower, inputs=(name,), outputs=(real.name,)),
+            follower.name: replace(quantize, inputs=(real.name,), outputs=(seen.name,)),
+        }
+        return graph.with_((new.get(node.name, node) for node in graph.nodes), real, seen)
+    return graph
 
 
 def _absorb_quantize(graph: Graph, name: str) -> Graph:
