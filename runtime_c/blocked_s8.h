@@ -44,7 +44,7 @@
               : [end] "l"(in), [last] "r"(to)                                                                \
               : "cc", "memory");                                                                             \
     } while (0)
-#elif defined(__GNUC__) && defined(__ARM_ARCH_7M__) && defined(__OPTIMIZE__)
+#elif defined(__ARM_ARCH_7M__) && defined(PINGPONNX_ALL_REGISTERS)
 /* Loads follow each other, which takes one cycle each. */
 #define BLOCKED_TAP                                                                                          \
     "ldrsb %[x], [%[in]], #1\n\tldrsb %[t], [%[w], #1]\n\tldrsb %[u], [%[w], #2]\n\t"                        \
@@ -90,7 +90,7 @@ static BLOCKED_INLINE void blocked_s8_run(int32_t sums[BLOCKED_CHANNELS], const 
     sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
 }
 
-#if defined(__GNUC__) && defined(__ARM_ARCH_7M__) && defined(__OPTIMIZE__)
+#if defined(__ARM_ARCH_7M__) && defined(PINGPONNX_ALL_REGISTERS)
 /* All registers that there are: the distance of the pixels and the end are in memory. */
 #define BLOCKED_PAIR_TAP                                                                                     \
     "ldr %[y], %[step]\n\tldr %[v], [%[w]], #4\n\tldrsb %[y], [%[in], %[y]]\n\tldrsb %[x], [%[in]], #1\n\t"  \

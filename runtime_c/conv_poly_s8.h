@@ -87,7 +87,7 @@ static inline void conv_poly_pack(const conv_poly_params_s8 *p, const int8_t *co
     }
 }
 
-#if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__)
+#if defined(PINGPONNX_DSP) && defined(PINGPONNX_ALL_REGISTERS)
 /* A pair of taps of two channels times two neighbouring pairs of values. */
 #define POLY_MULTIPLY(left, right)                                                                           \
     "smlal %[a0], %[a1], %[" left "], %[t0]\n\t"                                                             \
@@ -355,7 +355,7 @@ KERNEL void conv_poly_s8_row(const conv_poly_params_s8 *p, const int8_t *const *
                              void *scratch, int8_t *output) {
     const conv_poly_layer layer = {weights, bias, multiplier, shift, output};
     const int32_t columns = p->out_w * p->pool_w, tiles = (columns + 3) / 4;
-    poly_scratch *const work = scratch;
+    poly_scratch *const work = (poly_scratch *)scratch;
     poly_carry *const carry = work->carry;
     uint32_t *const packed = (uint32_t *)(carry + POLY_CARRIED(p));
     memset(carry, 0, (size_t)POLY_CARRIED(p) * sizeof *carry);

@@ -95,7 +95,7 @@ static inline void conv_winograd_values(const conv_params_s8 *p, const int8_t *c
     conv_winograd_transform(p, pixels, values);
 }
 
-#if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__)
+#if defined(PINGPONNX_DSP) && defined(PINGPONNX_ALL_REGISTERS)
 /* Sums in the order they are written in: gcc would rather have all columns in registers at once. */
 #define WINOGRAD_KEEP(a, b, c, d) __asm volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d)::"memory")
 
@@ -235,7 +235,7 @@ static inline void conv_winograd_rows(const conv_params_s8 *p, const int8_t *con
 static inline conv_winograd_layer conv_winograd_layer_of(const conv_params_s8 *p, const int32_t *weights,
                                                          const int32_t *bias, const int32_t *multiplier,
                                                          const int8_t *shift, void *scratch) {
-    uint32_t *const values = scratch;
+    uint32_t *const values = (uint32_t *)scratch;
     int8_t *const pixels = (int8_t *)(values + WINOGRAD_POINTS * WINOGRAD_POINT(p));
     return (conv_winograd_layer){weights, bias, multiplier, shift, NULL, 1, values, pixels};
 }

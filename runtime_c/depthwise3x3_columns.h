@@ -11,7 +11,7 @@ typedef struct {
 } depthwise3x3_columns;
 
 /* All 14 registers: compilers that keep a frame pointer cannot, nor can gcc without optimisation. */
-#if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#if defined(PINGPONNX_DSP) && defined(PINGPONNX_ALL_REGISTERS)
 #define DEPTHWISE3X3_ASM 1
 #endif
 

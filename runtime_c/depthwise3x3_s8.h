@@ -351,10 +351,11 @@ depthwise3x3_lines(const depthwise3x3_params_s8 *p, const int8_t *const *rows, c
 /* One line of outputs from three of inputs (NULL: padding, which the middle one never is). */
 KERNEL void depthwise3x3_s8_row(const depthwise3x3_params_s8 *p, const int8_t *const *rows,
                                 const int32_t *table, void *scratch, int8_t *output) {
+    depthwise3x3_columns *const laid_out = (depthwise3x3_columns *)scratch;
     if (p->stride == 1) {
-        depthwise3x3_lines(p, rows, table, scratch, output, 1);
+        depthwise3x3_lines(p, rows, table, laid_out, output, 1);
     } else {
-        depthwise3x3_lines(p, rows, table, scratch, output, 2);
+        depthwise3x3_lines(p, rows, table, laid_out, output, 2);
     }
     for (int32_t x = 0; x < p->out_w && (p->low != INT8_MIN || p->high != INT8_MAX); ++x) {
         int8_t *const pixel = output + x * p->out_step;

@@ -7,7 +7,7 @@
 #include "blocked_s8.h"
 #include "conv_params.h"
 
-#if defined(__GNUC__) && defined(__ARM_ARCH_7M__) && defined(__OPTIMIZE__)
+#if defined(__ARM_ARCH_7M__) && defined(PINGPONNX_ALL_REGISTERS)
 /* Loads follow each other, which takes one cycle each. */
 #define DEPTHWISE_BLOCKED_TAP                                                                                \
     "ldrsb %[x], [%[in], #1]\n\tldrsb %[y], [%[in], #2]\n\tldrsb %[z], [%[in], #3]\n\t"                      \

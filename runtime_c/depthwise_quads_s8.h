@@ -47,7 +47,7 @@ static inline depthwise_quad depthwise_quad_add(depthwise_quad q, uint32_t value
 }
 
 /* All registers but one: compilers that keep a frame pointer may not, nor gcc without optimisation. */
-#if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#if defined(PINGPONNX_DSP) && defined(PINGPONNX_ALL_REGISTERS)
 #define DEPTHWISE_QUAD_TAP(at)                                                                               \
     "ldr %[a], [%[in]" at "]\n\t"                                                                            \
     "ldr %[w], [%[weights]" at "]\n\t"                                                                       \

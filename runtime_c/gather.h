@@ -44,8 +44,8 @@ static inline int32_t element_count(const elements_params *p) {
 
 #define PINGPONNX_GATHER(s, t)                                                                               \
     KERNEL void gather_##s(const gather_params *p, const void *data, const t *indices, void *output) {       \
-        const uint8_t *in = data;                                                                            \
-        uint8_t *out = output;                                                                               \
+        const uint8_t *in = (const uint8_t *)data;                                                           \
+        uint8_t *out = (uint8_t *)output;                                                                    \
         for (int32_t o = 0; o < p->outer; ++o, in += (ptrdiff_t)p->length * p->bytes) {                      \
             for (int32_t i = 0; i < p->count; ++i, out += p->bytes) {                                        \
                 memcpy(out, in + index_inside(indices[i], p->length) * p->bytes, (size_t)p->bytes);          \
@@ -55,7 +55,7 @@ static inline int32_t element_count(const elements_params *p) {
     KERNEL void gather_elements_##s(const elements_params *p, const void *data, const t *indices,            \
                                     void *output) {                                                          \
         int32_t index[6] = {0};                                                                              \
-        uint8_t *out = output;                                                                               \
+        uint8_t *out = (uint8_t *)output;                                                                    \
         const int32_t count = element_count(p);                                                              \
         for (int32_t i = 0; i < count; ++i, out += p->bytes) {                                               \
             const ptrdiff_t at = element_place(p, index) + index_inside(indices[i], p->length) * p->along;   \
@@ -65,7 +65,7 @@ static inline int32_t element_count(const elements_params *p) {
     KERNEL void scatter_elements_##s(const elements_params *p, int32_t bytes, const void *data,              \
                                      const t *indices, const void *updates, void *output) {                  \
         int32_t index[6] = {0};                                                                              \
-        const uint8_t *in = updates;                                                                         \
+        const uint8_t *in = (const uint8_t *)updates;                                                        \
         const int32_t count = element_count(p);                                                              \
         memcpy(output, data, (size_t)bytes);                                                                 \
         for (int32_t i = 0; i < count; ++i, in += p->bytes) {                                                \
@@ -81,8 +81,8 @@ static inline int32_t element_count(const elements_params *p) {
         return at;                                                                                           \
     }                                                                                                        \
     KERNEL void gather_nd_##s(const tuples_params *p, const void *data, const t *indices, void *output) {    \
-        const uint8_t *in = data;                                                                            \
-        uint8_t *out = output;                                                                               \
+        const uint8_t *in = (const uint8_t *)data;                                                           \
+        uint8_t *out = (uint8_t *)output;                                                                    \
         for (int32_t b = 0; b < p->batches; ++b, in += p->batch_bytes) {                                     \
             for (int32_t i = 0; i < p->count; ++i, out += p->bytes, indices += p->depth) {                   \
                 memcpy(out, in + tuple_place_##s(p, indices), (size_t)p->bytes);                             \
@@ -91,7 +91,7 @@ static inline int32_t element_count(const elements_params *p) {
     }                                                                                                        \
     KERNEL void scatter_nd_##s(const tuples_params *p, int32_t bytes, const void *data, const t *indices,    \
                                const void *updates, void *output) {                                          \
-        const uint8_t *in = updates;                                                                         \
+        const uint8_t *in = (const uint8_t *)updates;                                                        \
         memcpy(output, data, (size_t)bytes);                                                                 \
         for (int32_t i = 0; i < p->count; ++i, in += p->bytes, indices += p->depth) {                        \
             memcpy((uint8_t *)output + tuple_place_##s(p, indices), in, (size_t)p->bytes);                   \

@@ -25,6 +25,12 @@
 #define PINGPONNX_ALIGN(bytes) _Alignas(bytes)
 #endif
 
+/* For assembly that takes nearly all registers: only gcc's optimiser can hand them out. The C beside it
+ * computes the same bytes. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#define PINGPONNX_ALL_REGISTERS 1
+#endif
+
 /* The shift of a layer whose scales are all below one half under single rounding. */
 #define PINGPONNX_PLAIN_SHIFT (-1)
 

@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-#if defined(__ARM_FEATURE_MVE) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#if defined(__ARM_FEATURE_MVE) && defined(PINGPONNX_ALL_REGISTERS)
 #define PINGPONNX_MVE 1
 #include <arm_mve.h>
 typedef int32x4_t mve_s32;

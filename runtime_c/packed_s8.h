@@ -31,7 +31,11 @@
 #else
 #define PACKED_KERNEL PACKED_INLINE
 #endif
+#if defined(__clang__)
+#define PACKED_SHARED static __attribute__((noinline, unused))
+#else
 #define PACKED_SHARED static __attribute__((noinline, noclone, unused, optimize("O2")))
+#endif
 
 enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B together */
 
@@ -69,7 +73,7 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
  * fewer of them, and gcc without optimisation too.
  */
 #define PACKED_END 0x80000000u
-#if defined(PINGPONNX_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
+#if defined(PINGPONNX_DSP) && defined(PINGPONNX_ALL_REGISTERS)
 #define PACKED_4X2 1
 #define PACKED_ROUNDS(count)                                                                                 \
     "1:\n\t" PACKED_QUADS_##count(0) "add %[x], %[x], #16 * " #count "\n\t"                                  \

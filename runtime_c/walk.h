@@ -13,7 +13,7 @@ typedef struct {
 #define PINGPONNX_WALK(name, type)                                                                           \
     KERNEL void name(const walk_params *p, const void *input, void *output) {                                \
         const type *const first = (const type *)input + p->start;                                            \
-        type *out = output;                                                                                  \
+        type *out = (type *)output;                                                                          \
         for (int32_t a = 0; a < p->shape[0]; ++a) {                                                          \
             for (int32_t b = 0; b < p->shape[1]; ++b) {                                                      \
                 for (int32_t c = 0; c < p->shape[2]; ++c) {                                                  \

@@ -12,7 +12,7 @@ typedef struct {
     KERNEL void name(const where_params *p, const uint8_t *condition, const void *x, const void *y,          \
                      void *output) {                                                                         \
         int32_t index[5] = {0};                                                                              \
-        type *out = output;                                                                                  \
+        type *out = (type *)output;                                                                          \
         if (broadcast_empty(p->shape)) {                                                                     \
             return;                                                                                          \
         }                                                                                                    \

@@ -104,6 +104,12 @@ int main(void) {{
     CHECK(net_run(&states[0], inputs[1]) == NET_OK && same(net_output_0(&states[0]), 1));
     CHECK(net_run(NULL, inputs[1]) == NET_BAD_ARENA);
     CHECK(net_begin((void *)((char *)states + 2)) == NET_BAD_ARENA);
+    CHECK(net_run(&states[0], NULL) == NET_BAD_POINTER);
+    CHECK(net_feed_rows(NULL, inputs[0], 1) == NET_BAD_ARENA);
+    CHECK(net_finish(NULL, (void *)rows) == NET_BAD_ARENA);
+    CHECK(net_begin(&states[0]) == NET_OK && net_feed_rows(&states[0], NULL, 1) == NET_BAD_POINTER);
+    CHECK(net_feed_rows(&states[0], inputs[0], -1) == NET_BAD_ROWS);
+    CHECK(net_finish(&states[0], NULL) == NET_BAD_POINTER);
     CHECK(chunks(1) == 0 && chunks(2) == 0 && chunks(3) == 0 && chunks(ROWS) == 0);
     CHECK(net_begin(&states[0]) == NET_OK);
     CHECK(feed(&states[0], 0, 0, ROWS - 1) == NET_OK);
@@ -125,6 +131,9 @@ int main(void) {{
     CHECK(net_run(&arena, inputs[1]) == NET_OK);
     CHECK(memcmp(net_output_0(&arena), wanted[1], sizeof wanted[0]) == 0);
     CHECK(net_run(NULL, inputs[0]) == NET_BAD_ARENA);
+    CHECK(net_run(&arena, NULL) == NET_BAD_POINTER);
+    const void *const odd = (const char *)inputs[0] + 1;
+    CHECK(net_run(&arena, (const value *)odd) == (sizeof(value) > 1 ? NET_BAD_POINTER : NET_OK));
     return 0;
 }}
 """

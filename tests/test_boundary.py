@@ -89,8 +89,8 @@ def test_the_header_says_what_callers_need(tmp_path: Path) -> None:
         "#define MODEL_OUTPUT_0_SIZE 32",
         "#define MODEL_OUTPUT_0_SCALE 5.0e-02f",
         "#define MODEL_OUTPUT_0_ZERO_POINT (7)",
-        "void model_quantize_input_0(model_arena *arena, const float *real);",
-        "void model_dequantize_output_0(const model_arena *arena, float *real);",
+        "int model_quantize_input_0(model_arena *arena, const float *real);",
+        "int model_dequantize_output_0(const model_arena *arena, float *real);",
     ):
         assert line in header, line
     options = replace(HOST, float_io=True, nchw_io=True)

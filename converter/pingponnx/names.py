@@ -16,8 +16,8 @@ _HEADERS = frozenset(  # of the C library, which generated and kernel headers ma
     time""".split()  # noqa: SIM905 - as above
 )
 _LIBRARY = frozenset(  # first words, without numbers, of what a generated library calls <model>_<name> itself
-    """arena begin dequantize feed finish input keep n node output quantize rest run segment state status
-    steps""".split()  # noqa: SIM905 - as above
+    """arena begin dequantize feed finish input keep n node output place quantize rest run segment self
+    state status steps""".split()  # noqa: SIM905 - as above
 )
 _MAX_IDENTIFIER = 40
 _MAX_COMMENT = 80

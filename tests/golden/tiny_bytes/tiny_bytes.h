@@ -9,6 +9,7 @@
 #ifndef PINGPONNX_TINY_BYTES_H
 #define PINGPONNX_TINY_BYTES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -16,11 +17,24 @@ extern "C" {
 #endif
 
 #define TINY_BYTES_ARENA_BYTES 16
+#define TINY_BYTES_ARENA_ALIGNMENT 4
 
 typedef union {
     uint32_t align;
     uint8_t bytes[TINY_BYTES_ARENA_BYTES];
 } tiny_bytes_arena;
+
+/* For memory that is no such object, say a part of a pool: FITS is for a static assertion, and `place` returns
+ * the memory, or NULL when it is NULL, too small or not aligned; every function answers that with TINY_BYTES_BAD_ARENA. */
+#define TINY_BYTES_ARENA_FITS(object) \
+    (sizeof(object) >= sizeof(tiny_bytes_arena) && __alignof__(object) >= TINY_BYTES_ARENA_ALIGNMENT)
+
+static inline tiny_bytes_arena *tiny_bytes_place_arena(void *memory, size_t bytes) {
+    if (bytes < sizeof(tiny_bytes_arena) || ((uintptr_t)memory & (TINY_BYTES_ARENA_ALIGNMENT - 1u)) != 0u) {
+        return NULL;
+    }
+    return (tiny_bytes_arena *)memory;
+}
 
 typedef enum {
     TINY_BYTES_OK = 0,

@@ -178,12 +178,26 @@ int tiny_images_run(tiny_images_arena *arena) {
     return TINY_IMAGES_OK;
 }
 
-void tiny_images_quantize_input_0(tiny_images_arena *arena, const float *real) {
+int tiny_images_quantize_input_0(tiny_images_arena *arena, const float *real) {
+    if (arena == NULL || ((uintptr_t)arena & 3u) != 0u) {
+        return TINY_IMAGES_BAD_ARENA;
+    }
+    if (real == NULL || ((uintptr_t)real & 3u) != 0u) {
+        return TINY_IMAGES_BAD_POINTER;
+    }
     const quantize_params params = { 32, 6.25e-02f, -5 };
     quantize_s8(&params, real, tiny_images_input_0(arena));
+    return TINY_IMAGES_OK;
 }
 
-void tiny_images_dequantize_output_0(const tiny_images_arena *arena, float *real) {
+int tiny_images_dequantize_output_0(const tiny_images_arena *arena, float *real) {
+    if (arena == NULL || ((uintptr_t)arena & 3u) != 0u) {
+        return TINY_IMAGES_BAD_ARENA;
+    }
+    if (real == NULL || ((uintptr_t)real & 3u) != 0u) {
+        return TINY_IMAGES_BAD_POINTER;
+    }
     const quantize_params params = { 4, 3.90625e-03f, -128 };
     dequantize_s8(&params, tiny_images_output_0(arena), real);
+    return TINY_IMAGES_OK;
 }

@@ -9,6 +9,7 @@
 #ifndef PINGPONNX_TINY_IMAGES_H
 #define PINGPONNX_TINY_IMAGES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -16,16 +17,30 @@ extern "C" {
 #endif
 
 #define TINY_IMAGES_ARENA_BYTES 40
+#define TINY_IMAGES_ARENA_ALIGNMENT 4
 
 typedef union {
     uint32_t align;
     uint8_t bytes[TINY_IMAGES_ARENA_BYTES];
 } tiny_images_arena;
 
+/* For memory that is no such object, say a part of a pool: FITS is for a static assertion, and `place` returns
+ * the memory, or NULL when it is NULL, too small or not aligned; every function answers that with TINY_IMAGES_BAD_ARENA. */
+#define TINY_IMAGES_ARENA_FITS(object) \
+    (sizeof(object) >= sizeof(tiny_images_arena) && __alignof__(object) >= TINY_IMAGES_ARENA_ALIGNMENT)
+
+static inline tiny_images_arena *tiny_images_place_arena(void *memory, size_t bytes) {
+    if (bytes < sizeof(tiny_images_arena) || ((uintptr_t)memory & (TINY_IMAGES_ARENA_ALIGNMENT - 1u)) != 0u) {
+        return NULL;
+    }
+    return (tiny_images_arena *)memory;
+}
+
 typedef enum {
     TINY_IMAGES_OK = 0,
     TINY_IMAGES_BAD_ARENA = 1,     /* the arena is NULL or not aligned to 4 bytes */
     TINY_IMAGES_KERNEL_FAILED = 2, /* a CMSIS-NN function refused its arguments */
+    TINY_IMAGES_BAD_POINTER = 4,   /* an array that was handed over is NULL or not aligned for its type */
 } tiny_images_status;
 
 /* Input 0, "x": int8_t 1x4x4x2, channels last (n h w c); real = (value - zero point) * scale */
@@ -53,11 +68,11 @@ static inline const int8_t *tiny_images_output_0(const tiny_images_arena *arena)
 /* Runs the network once: 0, or a tiny_images_status. Re-entrant: all state is in the arena. */
 int tiny_images_run(tiny_images_arena *arena);
 
-/* Fills input 0 from real numbers, in the same order of axes. */
-void tiny_images_quantize_input_0(tiny_images_arena *arena, const float *real);
+/* Fills input 0 from real numbers, in the same order of axes: 0, or a tiny_images_status. */
+int tiny_images_quantize_input_0(tiny_images_arena *arena, const float *real);
 
-/* Reads output 0 as real numbers, in the same order of axes. */
-void tiny_images_dequantize_output_0(const tiny_images_arena *arena, float *real);
+/* Reads output 0 as real numbers, in the same order of axes: 0, or a tiny_images_status. */
+int tiny_images_dequantize_output_0(const tiny_images_arena *arena, float *real);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,7 @@
 #ifndef PINGPONNX_TINY_SIGNAL_H
 #define PINGPONNX_TINY_SIGNAL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -16,11 +17,24 @@ extern "C" {
 #endif
 
 #define TINY_SIGNAL_ARENA_BYTES 72
+#define TINY_SIGNAL_ARENA_ALIGNMENT 4
 
 typedef union {
     uint32_t align;
     uint8_t bytes[TINY_SIGNAL_ARENA_BYTES];
 } tiny_signal_arena;
+
+/* For memory that is no such object, say a part of a pool: FITS is for a static assertion, and `place` returns
+ * the memory, or NULL when it is NULL, too small or not aligned; every function answers that with TINY_SIGNAL_BAD_ARENA. */
+#define TINY_SIGNAL_ARENA_FITS(object) \
+    (sizeof(object) >= sizeof(tiny_signal_arena) && __alignof__(object) >= TINY_SIGNAL_ARENA_ALIGNMENT)
+
+static inline tiny_signal_arena *tiny_signal_place_arena(void *memory, size_t bytes) {
+    if (bytes < sizeof(tiny_signal_arena) || ((uintptr_t)memory & (TINY_SIGNAL_ARENA_ALIGNMENT - 1u)) != 0u) {
+        return NULL;
+    }
+    return (tiny_signal_arena *)memory;
+}
 
 typedef enum {
     TINY_SIGNAL_OK = 0,
