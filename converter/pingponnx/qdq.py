@@ -4,8 +4,8 @@ ONNX's QLinear operators and onnxruntime's (domain com.microsoft) are defined by
 so they need no integer kernels of their own: what folds for a QDQ model folds for them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from pingponnx.errors import Unsupported, UnsupportedError
+from pingponnx.onnx_writer import Writer
 
 _DOMAINS = ("", "ai.onnx", "com.microsoft")
 _DROPPED = {"channels_last", "opset"}  # attributes that the float operators do not have
@@ -37,97 +38,67 @@ def qdq_form(model: onnx.ModelProto) -> bool:
 
     Raises UnsupportedError for the layouts that onnxruntime's own optimizer makes.
     """
-    writer = _Writer(model)
-    changed = writer.rewrite()
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    nodes: list[onnx.NodeProto] = []
+    changed = False
+    for node in model.graph.node:
+        form = _form(node)
+        writer = _Writer(node, opset)
+        if form is not None:
+            form(writer)
+            changed = True
+        nodes += writer.nodes if form else [node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
     return _clip_before_quantizing(model.graph) or changed
 
 
 @dataclass(slots=True)
-class _Writer:
-    """Collects the nodes that take the place of others."""
+class _Writer(Writer):
+    """An integer operator of a model of some opset."""
 
-    model: onnx.ModelProto
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    node: onnx.NodeProto = field(default_factory=onnx.NodeProto)  # the one that is being replaced
+    opset: int
 
-    def rewrite(self) -> bool:
-        changed = False
-        for node in self.model.graph.node:
-            self.node = node
-            form = self._form(node)
-            if form is None:
-                self.nodes.append(node)
-            else:
-                form(self)
-                changed = True
-        del self.model.graph.node[:]
-        self.model.graph.node.extend(self.nodes)
-        return changed
-
-    def _form(self, node: onnx.NodeProto) -> "Callable[[_Writer], None] | None":
-        if node.domain not in _DOMAINS:
-            return None
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            return _renamed if node.domain == "com.microsoft" else None
-        if node.op_type in _PLAIN:
-            return _plain
-        return _FORMS.get(node.op_type)
-
-    # -- pieces ---------------------------------------------------------------------------------------
-
-    def input(self, index: int) -> str:
-        """The name of an input, "" when it is left out."""
-        return self.node.input[index] if index < len(self.node.input) else ""
-
-    def attribute(self, name: str, default: Any) -> Any:
-        found = next((a for a in self.node.attribute if a.name == name), None)
-        return default if found is None else onnx.helper.get_attribute_value(found)
-
-    def add(self, op_type: str, inputs: Iterable[str], part: str, output: str = "", **attributes: Any) -> str:
-        """A node called after the replaced one and its part of it."""
-        made = onnx.helper.make_node(
-            op_type, list(inputs), [output or f"{self.node.output[0]}@{part}"], **attributes
-        )
-        made.name = f"{self.node.name or self.node.output[0]}/{part}"
-        self.nodes.append(made)
-        return str(made.output[0])
-
-    def real(self, first: int, part: str, axis: int = -1) -> str:
+    def real(self, first: int, axis: int = -1) -> str:
         """Inputs `first` to `first + 2` as a real tensor; `axis` counts when there are many scales."""
         operands = [self.input(i) for i in range(first, first + 3)]
-        return self.add("DequantizeLinear", operands if operands[2] else operands[:2], part, axis=axis)
+        return self.add("DequantizeLinear", *(operands if operands[2] else operands[:2]), axis=axis)
 
-    def compute(self, op_type: str, operands: Sequence[str], output: str = "", **changes: Any) -> str:
+    def compute(self, op_type: str, *operands: str, output: str = "") -> str:
         """The float operator, with the attributes and the name of the replaced node."""
-        result = self.add(op_type, operands, "real", output, **changes)
-        kept = [a for a in self.node.attribute if a.name not in _DROPPED | set(changes)]
-        self.nodes[-1].attribute.extend(kept)
+        result = self.add(op_type, *operands, output=output)
+        self.nodes[-1].attribute.extend(a for a in self.node.attribute if a.name not in _DROPPED)
         self.nodes[-1].name = self.node.name or self.node.output[0]
         return result
 
     def quantize(self, real: str, scale: int) -> None:
         """The result under the scale and zero point that are inputs `scale` and `scale + 1`."""
         parameters = [name for name in (self.input(scale), self.input(scale + 1)) if name]
-        self.add("QuantizeLinear", [real, *parameters], "quantize", self.node.output[0])
+        self.add("QuantizeLinear", real, *parameters, output=self.node.output[0])
 
     def bias(self, index: int, scales: Sequence[int], alpha: float = 1.0) -> list[str]:
         """An int32 bias in units of the product of two scales, as real numbers; nothing when left out."""
         if not self.input(index):
             return []
-        scale = self.add("Mul", [self.input(i) for i in scales], "bias_scale")
+        scale = self.add("Mul", *(self.input(i) for i in scales))
         if alpha != 1.0:
-            scale = self.add("Mul", [scale, self._constant(np.float32(alpha))], "bias_scale_alpha")
-        return [self.add("DequantizeLinear", [self.input(index), scale], "bias", axis=0)]
-
-    def _constant(self, value: Any) -> str:
-        name = f"{self.node.output[0]}@constant"
-        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
+            scale = self.add("Mul", scale, self.constant(alpha, np.float32))
+        return [self.add("DequantizeLinear", self.input(index), scale, axis=0)]
 
     def unsupported(self, reason: str) -> None:
         name = self.node.name or self.node.output[0]
         hint = "export the model without onnxruntime's layout optimizations"
         raise UnsupportedError([Unsupported(name, self.node.op_type, reason, hint)])
+
+
+def _form(node: onnx.NodeProto) -> "Callable[[_Writer], None] | None":
+    if node.domain not in _DOMAINS:
+        return None
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return _renamed if node.domain == "com.microsoft" else None
+    if node.op_type in _PLAIN:
+        return _plain
+    return _FORMS.get(node.op_type)
 
 
 def _renamed(w: _Writer) -> None:
@@ -141,39 +112,37 @@ def _plain(w: _Writer) -> None:
         w.unsupported("channels_last=1")
     op_type, count = _PLAIN[w.node.op_type], (len(w.node.input) - 1) // 3
     if op_type == "Softmax":
-        ours = next(o.version for o in w.model.opset_import if o.domain in ("", "ai.onnx"))
-        ages = {version >= _SOFTMAX_OF_ONE_AXIS for version in (ours, w.attribute("opset", ours))}
+        ages = {version >= _SOFTMAX_OF_ONE_AXIS for version in (w.opset, w.attribute("opset", w.opset))}
         if len(ages) > 1 and w.attribute("axis", -1) != -1:
             w.unsupported("a Softmax of several axes")
-    operands = [w.real(3 * i, f"x{i}") for i in range(count)]
-    w.quantize(w.compute(op_type, operands), 3 * count)
+    operands = [w.real(3 * i) for i in range(count)]
+    w.quantize(w.compute(op_type, *operands), 3 * count)
 
 
 def _concat(w: _Writer) -> None:
-    operands = [w.real(i, f"x{i // 3}") for i in range(2, len(w.node.input), 3)]
-    w.quantize(w.compute("Concat", operands), 0)
+    operands = [w.real(i) for i in range(2, len(w.node.input), 3)]
+    w.quantize(w.compute("Concat", *operands), 0)
 
 
 def _where(w: _Writer) -> None:
-    operands = [w.input(0), w.real(1, "x0"), w.real(4, "x1")]
-    w.quantize(w.compute("Where", operands), 7)
+    w.quantize(w.compute("Where", w.input(0), w.real(1), w.real(4)), 7)
 
 
 def _conv(w: _Writer) -> None:
     if w.attribute("channels_last", 0):
         w.unsupported("channels_last=1")
-    operands = [w.real(0, "x0"), w.real(3, "weights", axis=0), *w.bias(8, (1, 4))]
-    w.quantize(w.compute("Conv", operands), 6)
+    operands = [w.real(0), w.real(3, axis=0), *w.bias(8, (1, 4))]
+    w.quantize(w.compute("Conv", *operands), 6)
 
 
 def _gemm(w: _Writer) -> None:
     column = 0 if w.attribute("transB", 0) else 1
     alpha = float(w.attribute("alpha", 1.0))
-    operands = [w.real(0, "x0"), w.real(3, "weights", axis=column), *w.bias(6, (1, 4), alpha)]
+    operands = [w.real(0), w.real(3, axis=column), *w.bias(6, (1, 4), alpha)]
     if w.input(7):
-        w.quantize(w.compute("Gemm", operands), 7)
+        w.quantize(w.compute("Gemm", *operands), 7)
     else:
-        w.compute("Gemm", operands, w.node.output[0])
+        w.compute("Gemm", *operands, output=w.node.output[0])
 
 
 _FORMS: dict[str, Callable[[_Writer], None]] = {
