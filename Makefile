@@ -2,7 +2,7 @@
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
 # make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
-.PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs conformance clean
+.PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs picture conformance clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -64,6 +64,10 @@ bench-baseline: setup
 
 docs: setup
 	$(BIN)/python tools/operator_table.py
+
+# The README's picture of the demo's report
+picture: demo browser
+	PYTHONPATH=tests $(BIN)/python tools/report_picture.py reports/demo/report.html
 
 # What the onnx package's own tests say: docs/conformance.md
 conformance: setup

@@ -3,14 +3,17 @@
 import copy
 import html
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import vl_convert
 
 from browser import Browser, browser
 from models import command_line, converted
+from pingponnx.report.charts import Field, points, quantity
 from pingponnx.report.plan_page import plan_page
 from pingponnx.report.report_page import report_page
 from pingponnx.select import Goal
@@ -165,12 +168,28 @@ def test_tables_sort(chromium: Browser, report: Path) -> None:
     assert len(set(column("model"))) == 3  # whole rows have moved
 
 
-def test_a_report_fits_a_phone(chromium: Browser, report: Path) -> None:
-    chromium.open(report, phone=True)
-    chromium.draw_all()
+def test_a_report_fits_a_phone(chromium: Browser, content: dict[str, Any], tmp_path: Path) -> None:
+    """Also legends of two kinds, and names that are longer than a screen is wide."""
+    rows = [copy.deepcopy(row) for row in content["measurements"][:2] for _ in Goal]
+    for row, goal in zip(rows, (*Goal, *Goal), strict=True):
+        row["goal"] = str(goal)
+        row["nodes"][0]["name"] = "a_block_of_layers/with_a_name/" * 3
+    path = tmp_path / "report.html"
+    path.write_text(report_page({**content, "measurements": rows}), "utf-8")
+    chromium.open(path, phone=True)
+    assert chromium.draw_all() == 3 * 3 + 1
     assert chromium.run("document.documentElement.scrollWidth") == chromium.run("innerWidth") == 390
     drawn = "[...document.querySelectorAll('figure.chart svg')]"
-    assert chromium.run(f"Math.max(...{drawn}.map((s) => s.getBoundingClientRect().right))") <= 390
+    right = "getBoundingClientRect().right"
+    assert chromium.run(f"Math.max(...{drawn}.map((s) => s.{right}))") <= 390
+    legends = "[...s.querySelectorAll('.role-legend-label text')]"
+    beyond = (
+        f"{drawn}.flatMap((s) => {legends}.filter((t) => t.{right} > s.{right}).map((t) => t.textContent))"
+    )
+    assert chromium.run(beyond) == []
+    assert chromium.run("document.querySelectorAll('#pareto-0 .role-legend-label text').length") == 2 + 3
+    wide = "[...document.querySelectorAll('td.text:first-child')].map((cell) => cell.offsetWidth)"
+    assert chromium.run(f"Math.max(...{wide})") <= 390 / 2
 
 
 EVIL = "'\"></title></script></svg><img src=x onerror=alert(1)><script>alert(2)</script>&amp;é☃{{7*7}}"
@@ -199,3 +218,21 @@ def test_names_of_strangers_stay_text(chromium: Browser, content: dict[str, Any]
         )
     assert chromium.find("img") == [] and chromium.console() == []
     assert not {"\x00", "\u202e"} & set(path.read_text(encoding="utf-8"))
+
+
+# -- charts ------------------------------------------------------------------------------------------
+
+
+def test_what_is_worth_having_is_not_hidden_by_its_equals() -> None:
+    """Two ways of the same RAM and cycles, the second with more flash: the first lies on top."""
+    rows = [
+        {"ram": 2, "cycles": 5, "dtype": "int8", "worth": worth, "front": above, "above": above}
+        for worth, above in (("worth having", 1), ("beaten", 0))
+    ]
+    across, up = quantity("cycles", "cycles"), quantity("ram", "RAM")
+    spec = points(rows, across, up, Field("dtype", "dtype"), Field("worth", "worth"), ())
+    fixed = {**spec, "width": 300, "config": {}}
+    labels = re.findall(
+        r'aria-label="([^"]*)"[^>]*aria-roledescription="point"', vl_convert.vegalite_to_svg(fixed)
+    )
+    assert ["beaten" in labels[0], "worth having" in labels[1], len(labels)] == [True, True, 2]

@@ -117,12 +117,13 @@ def points(
     *,
     log: bool = False,
 ) -> Spec:
-    """Points; those that have `front` set are joined by a line."""
+    """Points; those that have `front` set are joined by a line, those that have `above` lie above others."""
     scale = {"type": "log", "nice": False, "padding": 25} if log else {"zero": False, "nice": True}
     axis = {"format": "~s", "tickCount": 5, "labelOverlap": True, "gridOpacity": 0.6}
     place = {"x": across.encoded(scale=scale, axis=axis), "y": up.encoded(scale=scale, axis=axis)}
     shapes = {row[shape.key] for row in rows}
-    legend = {} if len(shapes) > 1 and shape != colour else {"legend": None}
+    # below the points: beside the one of colours there is no room on a phone
+    legend = {"legend": {"orient": "bottom"} if len(shapes) > 1 and shape != colour else None}
     dots = {
         "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},
         "encoding": {
@@ -130,6 +131,7 @@ def points(
             "color": _colour(colour, rows),
             "shape": shape.encoded(title=None, **legend),
             "tooltip": [hint.hint() for hint in hints],
+            "order": {"field": "above", "type": "quantitative"},
         },
     }
     front = {

@@ -53,6 +53,7 @@ def _chart(measured: Sequence[Outcome], target: str, size: str, title: str) -> S
                 "worth": worth,
                 "way": str(outcome.choice),
                 "front": joined,
+                "above": int(id(outcome) in best),
             }
         )
     hints = (Field("way", "way"), quantity(size, f"{title}, bytes"), quantity("cycles", "cycles"))

@@ -123,7 +123,8 @@ def _pareto(rows: Rows) -> Mapping[str, Any]:
             "cycles": row["cycles"],
             "ram": row["ram"]["total"],
             "flash": row["flash"]["total"],
-            "front": not any(dominates(_costs(other), _costs(row)) for other in rows),
+            "front": (best := not any(dominates(_costs(other), _costs(row)) for other in rows)),
+            "above": int(best),
         }
         for row in sorted(rows, key=lambda row: (row["cycles"], row["ram"]["total"]))
     ]
