@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from pingponnx.ir import Array
-from pingponnx.onnx_model import session
+from pingponnx.onnx_folding import session
 from pingponnx.pipeline import Conversion
 
 MAIN = """

@@ -194,7 +194,7 @@ def test_a_constant_that_would_explode_is_refused(tmp_path: Path) -> None:
     nodes = [make_node("Expand", ["one", "shape"], "huge"), make_node("ReduceSum", ["huge"], "s", keepdims=0)]
     nodes.append(make_node("Add", ["x", "s"], "y"))
     constants = {"one": np.ones(1, np.float32), "shape": _ints(100_000, 100_000)}
-    with pytest.raises(ModelError, match="'huge' makes 10000000000 values"):
+    with pytest.raises(ModelError, match=r"'huge' has the shape .* 10,000,000,000 values"):
         load(save(make_model(nodes, {"x": [1, 4]}, ["y"], constants), tmp_path / "model.onnx"))
 
 

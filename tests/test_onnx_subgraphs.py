@@ -83,7 +83,7 @@ def test_a_known_number_of_turns_is_written_out(opset: int, cond: str, tmp_path:
     ("old", "new", "reason"),
     [
         ("on = Identity(going)", "on = Not(going)", "not supported"),
-        ("{3}, bool", "{1000}, bool", "not supported"),
+        ("{3}, bool", "{1000}, bool", "1,000 turns would be 5,000 nodes"),
         ("float[2] x)", "float[2] x, bool c)", "condition must be a constant"),
         ("float[2] x)", "float[2] x, int64 c)", "trip count must be a constant"),
     ],

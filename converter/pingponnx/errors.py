@@ -1,11 +1,15 @@
 """The exceptions that leave pingponnx: each says what is wrong and, as a hint, what to do about it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 IN_FLOAT32 = "export the model in float32, in PyTorch: model.float() before the export"
 _OUTPUT_LINES = 20
-_LINE = 300
+_LONGEST_QUOTE = 300
+
+# What numpy, protobuf, onnx and Python raise over values that they cannot work with
+_DAMAGE = (ValueError, LookupError, TypeError, AssertionError, ArithmeticError, AttributeError, RuntimeError)
 
 
 class Error(Exception):
@@ -102,7 +106,16 @@ class ToolchainError(Error):
         super().__init__(text, hint)
 
 
+@contextmanager
+def damage(what: str) -> Iterator[None]:
+    """Say that `what`, a part of a model, is malformed when working with its values fails."""
+    try:
+        yield
+    except (*_DAMAGE, StopIteration) as error:
+        raise ModelError(f"{what} is malformed: {first_line(error)}") from error
+
+
 def first_line(error: BaseException) -> str:
-    """What an exception of a library says, cut to what one message can hold."""
+    """What an exception of a library says, in short."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:_LINE] if lines else type(error).__name__
+    return lines[0][:_LONGEST_QUOTE] if lines else type(error).__name__

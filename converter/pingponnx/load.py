@@ -10,21 +10,13 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from pingponnx.errors import IN_FLOAT32, Error, ModelError, Unsupported, UnsupportedError
+from pingponnx.errors import IN_FLOAT32, ModelError, Unsupported, UnsupportedError, damage
 from pingponnx.evaluate import results
 from pingponnx.ir import Array, DType, Graph, Node, Origin, Port, Shape, Tensor, check
+from pingponnx.onnx_folding import fold, opset_version, static_shapes
 from pingponnx.onnx_functions import write_out
 from pingponnx.onnx_lowering import lower
-from pingponnx.onnx_model import (
-    TYPES,
-    bound,
-    fold,
-    opset_version,
-    read_model,
-    runtime_inputs,
-    static_form,
-    static_shapes,
-)
+from pingponnx.onnx_model import TYPES, bound, read_model, runtime_inputs, static_form
 from pingponnx.onnx_subgraphs import undecided
 from pingponnx.ops import OnnxNode, Operator, Site, registry
 from pingponnx.ops.copy import Copy
@@ -125,10 +117,8 @@ class _Builder:
         dtype = self._type(name, proto.data_type)
         if dtype is None:
             return
-        try:
+        with damage(f"constant {name!r}"):
             data = np.require(numpy_helper.to_array(proto), requirements="C")  # a scalar stays one
-        except (ValueError, TypeError) as error:
-            raise ModelError(f"constant {name!r} is damaged: {error}", "export the model again") from error
         shape = tuple(proto.dims)  # numpy gives contiguous scalars an axis
         self.tensors[name] = Tensor(name, shape, dtype, data=data.reshape(shape))
 
@@ -175,29 +165,23 @@ class _Builder:
         if cls is None or not known:
             self.unknown.update(proto.output)
             return
-        node = OnnxNode(
-            name,
-            proto.op_type,
-            self.opset,
-            _attributes(proto),
-            tuple(self.tensors[i] if i else None for i in proto.input),
-            tuple(proto.output),
-        )
-        used = [i for i, output in enumerate(proto.output) if output]
         try:
-            if not cls.each_output:
-                self._convert(cls, node, tuple(proto.input), tuple(proto.output[i] for i in used))
-                return
-            for i in used:
-                each = replace(node, output=i, name=self._unique(f"{name}/{i}") if len(used) > 1 else name)
-                self._convert(cls, each, tuple(proto.input), (proto.output[i],))
+            with damage(f"{proto.op_type} node {name!r}"):
+                self._convert_outputs(cls, proto, name)
         except UnsupportedError as error:
             self.problems.extend(error.items)
             self.unknown.update(proto.output)
-        except Error:
-            raise
-        except (ValueError, IndexError, KeyError, TypeError, AssertionError, ZeroDivisionError) as error:
-            raise ModelError(f"{proto.op_type} node {name!r} is malformed: {error}") from error
+
+    def _convert_outputs(self, cls: type[Operator], proto: onnx.NodeProto, name: str) -> None:
+        inputs = tuple(self.tensors[i] if i else None for i in proto.input)
+        node = OnnxNode(name, proto.op_type, self.opset, _attributes(proto), inputs, tuple(proto.output))
+        used = [i for i, output in enumerate(proto.output) if output]
+        if not cls.each_output:
+            self._convert(cls, node, tuple(proto.input), tuple(proto.output[i] for i in used))
+            return
+        for i in used:
+            each = replace(node, output=i, name=self._unique(f"{name}/{i}") if len(used) > 1 else name)
+            self._convert(cls, each, tuple(proto.input), (proto.output[i],))
 
     def _convert(
         self, cls: type[Operator], node: OnnxNode, names: tuple[str, ...], outputs: tuple[str, ...]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import onnx
 from onnx import inliner
 
+from pingponnx.errors import damage
 from pingponnx.onnx_definitions import written
 
 _DOMAIN = "pingponnx.defined"
@@ -36,7 +37,8 @@ def write_out(model: onnx.ModelProto, opset: int, known: Callable[[str], bool]) 
     functions: list[onnx.FunctionProto] = []
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        ours = written(node, types, constants)
+        with damage(f"{node.op_type} node {node.name!r}"):
+            ours = written(node, types, constants)
         nodes += [node] if ours is None else ours
         if ours is not None:
             continue
@@ -59,7 +61,8 @@ def write_out(model: onnx.ModelProto, opset: int, known: Callable[[str], bool]) 
         return model if changed else None
     model.functions.extend(functions)
     model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
-    inlined = inliner.inline_local_functions(model)
+    with damage("a definition of an operator"):
+        inlined = inliner.inline_local_functions(model)
     imports = [o for o in inlined.opset_import if o.domain != _DOMAIN]
     del inlined.opset_import[:]
     inlined.opset_import.extend(imports)

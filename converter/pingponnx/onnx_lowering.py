@@ -12,6 +12,7 @@ import onnx
 from onnx import numpy_helper
 
 from pingponnx.einsum import Product, read_equation
+from pingponnx.errors import damage
 from pingponnx.ir import Shape
 from pingponnx.onnx_writer import Writer
 
@@ -59,7 +60,8 @@ def lower(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
         if node.op_type in ("DequantizeLinear", "Transpose") and known.constants.issuperset(node.input):
             known.constants.update(node.output)
         rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        found = rule(Lowering(node, known)) if rule else None
+        with damage(f"{node.op_type} node {node.name!r}"):
+            found = rule(Lowering(node, known)) if rule else None
         changed |= found is not None
         nodes.extend([node] if found is None else found)
     del graph.node[:]

@@ -7,8 +7,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from pingponnx.errors import Unsupported, UnsupportedError, damage
+
 DECIDES = {"If": ("condition",), "Loop": ("trip count", "condition")}
 _MOST_NODES = 1024  # that a loop is written out to
+_MOST_BYTES = 2**26  # the same, with its constants
 _AXES_ARE_INPUTS = 13  # opset since which those of Unsqueeze are
 
 
@@ -38,7 +41,8 @@ def unfold(model: onnx.ModelProto, opset: int) -> bool:
     changed = False
     for node in graph.node:
         run = _Inliner(graph, node, constants, opset)
-        found = run.nodes if run.written() else None
+        with damage(f"{node.op_type} node {node.name!r}"):
+            found = run.nodes if run.written() else None
         changed |= found is not None
         nodes += [node] if found is None else found
         graph.initializer.extend([] if found is None else run.initializers)
@@ -95,7 +99,13 @@ class _Inliner:
         turns = turns if start else 0
         states = list(self.node.input[2:])
         scans: list[list[str]] = [[] for _ in body.output[1 + len(states) :]]
-        if turns * len(body.node) > _MOST_NODES or (scans and turns < 1):
+        nodes, size = turns * len(body.node), turns * body.ByteSize()
+        if nodes > _MOST_NODES or size > _MOST_BYTES:
+            reason = f"its {turns:,} turns would be {nodes:,} nodes with {size:,} bytes"
+            hint = f"up to {_MOST_NODES:,} nodes are written out: let the caller repeat the body"
+            name = self.node.name or self.node.output[0]
+            raise UnsupportedError([Unsupported(name, "Loop", reason, hint)])
+        if scans and turns < 1:
             return False
         for turn in range(turns):
             prefix = self._prefix(turn)

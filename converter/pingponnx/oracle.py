@@ -9,7 +9,7 @@ import onnxruntime
 from pingponnx.errors import Error, first_line
 from pingponnx.ir import Array, Graph, Shape
 from pingponnx.load import static_model
-from pingponnx.onnx_model import session
+from pingponnx.onnx_folding import session
 from pingponnx.samples import Sample
 from pingponnx.samples import feeds as our_feeds
 

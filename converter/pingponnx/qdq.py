@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from pingponnx.errors import Unsupported, UnsupportedError
+from pingponnx.errors import Unsupported, UnsupportedError, damage
 from pingponnx.onnx_writer import Writer
 
 _DOMAINS = ("", "ai.onnx", "com.microsoft")
@@ -45,7 +45,8 @@ def qdq_form(model: onnx.ModelProto) -> bool:
         form = _form(node)
         writer = _Writer(node, opset)
         if form is not None:
-            form(writer)
+            with damage(f"{node.op_type} node {node.name!r}"):
+                form(writer)
             changed = True
         nodes += writer.nodes if form else [node]
     del model.graph.node[:]
@@ -182,7 +183,8 @@ def _clip_before_quantizing(graph: onnx.GraphProto) -> bool:
     gone = {id(node) for node in clipped.values()}
     for node in graph.node:
         if id(node) in clipped:
-            nodes += _swapped(graph, node, clipped[id(node)], constants)
+            with damage(f"{node.op_type} node {node.name!r}"):
+                nodes += _swapped(graph, node, clipped[id(node)], constants)
         elif id(node) not in gone:
             nodes.append(node)
     del graph.node[:]

@@ -1,0 +1,254 @@
+"""Constant folding of ONNX models, with onnxruntime as the calculator, within limits."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
+
+from pingponnx.errors import ModelError, Unsupported, UnsupportedError, damage, first_line
+from pingponnx.ir import Shape
+from pingponnx.onnx_functions import with_defaults
+from pingponnx.onnx_limits import MAX_FOLDED, check_nodes, check_shapes, check_work, may_follow
+from pingponnx.onnx_subgraphs import captured, unfold
+
+_FOLD_ROUNDS = 64
+_RANDOM = {
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+}
+_LIKE_INPUT = {"GroupNormalization"}  # its output has the type of its input, which onnx 1.23 does not infer
+_DIVIDE = {"Div", "Mod"}
+_KEPT = {"DequantizeLinear"}  # constants stay quantized
+_NO_TENSORS = {"Optional", "OptionalGetElement", "OptionalHasElement", "SequenceEmpty", "SequenceConstruct"}
+_TEXT = {
+    "ImageDecoder",
+    "RegexFullMatch",
+    "StringConcat",
+    "StringNormalizer",
+    "StringSplit",
+    "TfIdfVectorizer",
+}
+_ENDLESS = {"GatherElements"}  # takes onnx's reference forever for some wrong indices
+# Whose results are no larger than their inputs
+_MEASURED = {"NonZero", "Compress", "Unique", "NonMaxSuppression"}
+_MEASURED |= {"SplitToSequence", "SequenceAt", "SequenceErase", "SequenceLength", "ConcatFromSequence"}
+
+
+def opset_version(model: onnx.ModelProto) -> int:
+    """The version of the default operator set that the model imports."""
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not versions and model.opset_import:
+        found = [
+            Unsupported(n.name or n.op_type, f"{n.domain}.{n.op_type}", "this operator is not supported")
+            for n in model.graph.node
+        ]
+        raise UnsupportedError(found)
+    if not versions:
+        raise ModelError("the model imports no ONNX operator set")
+    return int(max(versions))
+
+
+def fold(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Alternate shape inference and constant folding until nothing changes."""
+    for _ in range(_FOLD_ROUNDS):
+        check_nodes(model)
+        model = _inferred(_annotated(model))
+        check_shapes(static_shapes(model))
+        changed = _fold_once(model)
+        if unfold(model, opset_version(model)):
+            model = with_defaults(model, opset_version(model))
+        elif not changed:
+            break
+    return model
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with inferred types and shapes; raises ModelError when they are too large or do not fit."""
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    ours = {name for node in model.graph.node if node.domain in ("", "ai.onnx") for name in node.output}
+    del plain.graph.value_info[:]  # what a model says of its own values may be a lie
+    plain.graph.value_info.extend(v for v in model.graph.value_info if v.name not in ours)
+    for value in plain.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    try:
+        plain = shape_inference.infer_shapes(plain)
+        check_shapes(static_shapes(plain))
+        follow = may_follow(plain.graph)
+        return shape_inference.infer_shapes(model, strict_mode=True, data_prop=follow)
+    except ModelError:
+        raise
+    except Exception as error:  # InferenceError and, for bad data propagation, others
+        raise ModelError(f"shapes do not fit together: {first_line(error)}") from error
+
+
+def _annotated(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the types of values that onnx infers none for, which strict inference trips over."""
+    waiting = [node for node in model.graph.node if node.op_type in _LIKE_INPUT]
+    while waiting:
+        model = shape_inference.infer_shapes(model)
+        types = {v.name: v.type for v in (*model.graph.input, *model.graph.value_info)}
+        ready = [node for node in waiting if node.input[0] in types and node.output[0] not in types]
+        for node in ready:
+            model.graph.value_info.append(onnx.helper.make_value_info(node.output[0], types[node.input[0]]))
+        waiting = [n for n in waiting if n.output[0] not in types and n not in ready] if ready else []
+    return model
+
+
+def _fold_once(model: onnx.ModelProto) -> bool:
+    """Replace constant expressions by initializers; False when there are none."""
+    graph = model.graph
+    nodes, sources = _expressions(model)
+    if not nodes:
+        return False
+    known = {name for node in nodes for name in node.output}
+    gone = {id(node) for node in sources}
+    rest = [n for n in graph.node if not known.issuperset(n.output) and id(n) not in gone]
+    wanted = {name for node in rest for name in (*node.input, *captured(node))}
+    wanted |= {value.name for value in graph.output}
+    results = sorted(name for name in known & wanted if name)
+    arrays = _evaluate(model, nodes, results)
+    del graph.node[:]
+    graph.node.extend(rest)
+    with damage("a constant expression"):
+        graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in zip(results, arrays, strict=True))
+    return True
+
+
+def _expressions(model: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
+    """Nodes that can be computed now, and those of the model that they stand for.
+
+    What a result's size depends on must be known: nothing is computed before it is known to be small.
+    """
+    shapes = static_shapes(model)
+    stored = {t.name: t for t in model.graph.initializer}
+    constants = set(stored)
+    known = set(constants)
+    found: list[tuple[onnx.NodeProto, onnx.NodeProto]] = []  # and the node of the model
+    for node in model.graph.node:
+        if node.op_type == "Shape" and not known.issuperset(node.input) and node.input[0] in shapes:
+            values = np.array(shapes[node.input[0]], np.int64)
+            bounds = {a.name: a.i for a in node.attribute}
+            values = values[bounds.get("start", 0) : bounds.get("end", len(values))]
+            found.append((_constant(values, node.output[0]), node))
+        elif _foldable(node, known):
+            found.append((node, node))
+        else:
+            continue
+        known.update(node.output)
+    # The model's own word for a shape may be a lie, so they are inferred anew
+    alone = _inferred(_alone(model, [node for node, _ in found], []))
+    sizes, reals, total = static_shapes(alone), _reals(alone.graph), 0
+    known = set(constants)
+    nodes: list[onnx.NodeProto] = []
+    sources: list[onnx.NodeProto] = []
+    for node, source in found:
+        sized = node.op_type in _MEASURED or all(name in sizes for name in node.output if name)
+        divides = node.op_type in _DIVIDE and node.output[0] not in reals
+        ready = constants if divides else known  # divisors are looked at before they are used
+        if divides and ready.issuperset(node.input):
+            _check_division(node, [stored[name] for name in node.input])
+        if sized and all(not name or name in ready for name in node.input):
+            total += check_work(node, sizes)
+            nodes.append(node)
+            sources.append(source)
+            known.update(node.output)
+    if total > MAX_FOLDED:
+        raise ModelError(f"constant expressions make {total:,} values", "store fewer constants")
+    return nodes, sources
+
+
+def _reals(graph: onnx.GraphProto) -> set[str]:
+    """Values that are floating-point numbers."""
+    kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
+    return {v.name for v in graph.value_info if v.type.tensor_type.elem_type in kinds}
+
+
+def _check_division(node: onnx.NodeProto, operands: list[onnx.TensorProto]) -> None:
+    """Integer divisions without a result end a process, onnxruntime's as any."""
+    what = f"{node.op_type} node {node.name!r}"
+    with damage(what):
+        x, y = (numpy_helper.to_array(t) for t in operands)
+        lowest = np.iinfo(x.dtype).min if x.dtype.kind == "i" else None
+    if (y == 0).any() or (lowest is not None and (x == lowest).any() and (y == -1).any()):
+        raise ModelError(f"{what} divides constants without a result", "check the values that it divides")
+
+
+def _foldable(node: onnx.NodeProto, known: set[str]) -> bool:
+    if node.op_type in _KEPT | _RANDOM | _NO_TENSORS | _TEXT or any(
+        a.HasField("g") or a.graphs for a in node.attribute
+    ):
+        return False
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    return all(not name or name in known for name in node.input)
+
+
+def _constant(values: np.ndarray[Any, Any], name: str) -> onnx.NodeProto:
+    return onnx.helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values))
+
+
+def _alone(model: onnx.ModelProto, nodes: list[onnx.NodeProto], results: Iterable[str]) -> onnx.ModelProto:
+    """A model of these nodes and the constants that they read."""
+    used = {name for node in nodes for name in node.input}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "constants",
+        [],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in results],
+        [t for t in model.graph.initializer if t.name in used],
+    )
+    return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def _evaluate(model: onnx.ModelProto, nodes: list[onnx.NodeProto], results: list[str]) -> list[Any]:
+    if not results:
+        return []
+    folding = _alone(model, nodes, results)
+    kinds = ", ".join(sorted({node.op_type for node in nodes}))
+    calculator: Any = None
+    try:
+        calculator = session(folding)
+    except ModelError as error:  # types that onnxruntime has no kernels for
+        if any(node.op_type in _ENDLESS for node in nodes):
+            raise UnsupportedError([Unsupported(results[0], kinds, error.message)]) from error
+    try:
+        return list((calculator or ReferenceEvaluator(folding)).run(results, {}))
+    except Exception as error:  # neither's exceptions share a useful base class
+        what = f"a constant expression cannot be computed: {first_line(error)}"
+        raise UnsupportedError([Unsupported(results[0], kinds, what)]) from error
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """An onnxruntime session without graph optimizations, the only exact one for int8 (models.md 0.1)."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's exceptions share no useful base class
+        raise ModelError(f"onnxruntime refuses the model: {first_line(error)}") from error
+
+
+def static_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
+    """Shapes of all values that are fully known."""
+    shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in model.graph.initializer}
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        kind = value.type.tensor_type
+        if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+            continue
+        dims = kind.shape.dim
+        if all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
+            shapes[value.name] = tuple(d.dim_value for d in dims)
+    return shapes
