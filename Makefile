@@ -2,7 +2,11 @@
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
 # make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
+<<<<<<< HEAD
 .PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs picture conformance clean
+=======
+.PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs conformance fuzz clean
+>>>>>>> 7d8b790 (Fuzzing as a test and as make fuzz; limits are tested)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -72,6 +76,10 @@ picture: demo browser
 # What the onnx package's own tests say: docs/conformance.md
 conformance: setup
 	$(BIN)/python tools/conformance.py
+
+# Damaged and hostile models, 200,000 of them: about an hour; docs/hardening.md
+fuzz: setup
+	nice $(BIN)/python tools/fuzz_load.py --seeds ../shared/models/ops
 
 clean:
 	rm -rf reports/demo reports/run .pytest_cache .mypy_cache .ruff_cache .hypothesis

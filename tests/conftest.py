@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,16 @@ def _missing_browser() -> str:
     return f"{' and '.join(missing)} not installed, `make browser` does it" if missing else ""
 
 
-_NEEDS = {"qemu": _missing_qemu, "cmsis": _missing_cmsis, "browser": _missing_browser}
+def _missing_atheris() -> str:
+    return "" if find_spec("atheris") else "atheris not installed: it has wheels for x86-64 Linux"
+
+
+_NEEDS = {
+    "qemu": _missing_qemu,
+    "cmsis": _missing_cmsis,
+    "browser": _missing_browser,
+    "atheris": _missing_atheris,
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,8 +32,6 @@ def surroundings(folder: Path) -> None:
 
 
 def read_counts(folder: Path) -> dict[str, Any]:
-    import struct
-
     names = ("executions", "refused", "accepted", "crashes", "slowest_s", "peak_bytes")
     return dict(zip(names, struct.unpack("qqqqdq", (folder / "counts").read_bytes()), strict=True))
 
@@ -43,7 +42,13 @@ def rounds(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]
     while (done := read_counts(folder)["executions"]) < options.executions and deaths < options.deaths:
         command = [sys.executable, "-m", "fuzzing.worker", str(folder), str(folder / "corpus")]
         command += [f"-runs={options.executions - done}", f"-seed={options.seed + deaths}"]
-        command += [f"-max_len={MAX_LENGTH}", f"-timeout={options.timeout}", "-rss_limit_mb=0"]
+        command += [
+            f"-max_len={MAX_LENGTH}",
+            f"-timeout={options.timeout}",
+            "-rss_limit_mb=0",
+            "-mutate_depth=1",
+        ]
+        command += [f"--peak-mb={options.peak_mb}"]
         command += [f"--seeds={options.seeds}"] if options.seeds else []
         path = [str(TOOLS), str(TOOLS.parent / "converter"), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONHASHSEED": "0"}
@@ -84,9 +89,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=Path, help="folder of more models to start from")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"))
     parser.add_argument("--timeout", type=int, default=60, help="seconds a model may take, then it is killed")
+    parser.add_argument("--peak-mb", type=int, default=1024, help="memory a model may take")
     parser.add_argument("--deaths", type=int, default=20, help="give up after so many")
     options = parser.parse_args()
-    options.seeds = options.seeds and options.seeds.resolve()
+    options.seeds = options.seeds.resolve() if options.seeds and options.seeds.is_dir() else None
     result = fuzz(options)
     print(json.dumps(result, indent=1))
     return int(bool(result["crashes"] or result["deaths"]))

@@ -9,7 +9,8 @@ _OUTPUT_LINES = 20
 _LONGEST_QUOTE = 300
 
 # What numpy, protobuf, onnx and Python raise over values that they cannot work with
-_DAMAGE = (ValueError, LookupError, TypeError, AssertionError, ArithmeticError, AttributeError, RuntimeError)
+_DAMAGE: tuple[type[Exception], ...] = (ValueError, LookupError, TypeError, AssertionError, ArithmeticError)
+_DAMAGE += (AttributeError, RuntimeError, StopIteration)
 
 
 class Error(Exception):
@@ -107,11 +108,14 @@ class ToolchainError(Error):
 
 
 @contextmanager
-def damage(what: str) -> Iterator[None]:
-    """Say that `what`, a part of a model, is malformed when working with its values fails."""
+def damage(what: str, *libraries: type[Exception]) -> Iterator[None]:
+    """Say that `what`, a part of a model, is malformed when working with its values fails.
+
+    `libraries` are exceptions of a library that is called, where these are not Python's own.
+    """
     try:
         yield
-    except (*_DAMAGE, StopIteration) as error:
+    except (*_DAMAGE, *libraries) as error:
         raise ModelError(f"{what} is malformed: {first_line(error)}") from error
 
 

@@ -157,6 +157,9 @@ class _Builder:
         name = self._unique(proto.name or f"{proto.op_type}_{index}")
         cls = registry().get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
         known = all(not i or i in self.tensors for i in proto.input)
+        missing = [i for i in proto.input if i and i not in self.tensors and i not in self.unknown]
+        if missing:
+            raise ModelError(f"node {name!r} reads {missing[0]!r}, which is computed by no node")
         if cls is None:
             domain = f"{proto.domain}." if proto.domain not in ("", "ai.onnx") else ""
             constants = [i for i in proto.input if i not in self.tensors or self.tensors[i].constant]

@@ -50,7 +50,7 @@ def static_form(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> on
     model = _modern(model)
     check_nodes(model)
     if model.functions:
-        with damage("a function of the model"):
+        with damage("a function of the model", onnx.checker.ValidationError):
             model = inliner.inline_local_functions(model)
     _fix_inputs(model, input_shapes)
     return fold(with_defaults(model, opset_version(model)))

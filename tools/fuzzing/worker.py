@@ -32,6 +32,11 @@ COUNTS = struct.Struct("qqqqdq")  # executions, refused, accepted, crashes, slow
 RAW_SHARE = 8  # one mutation in so many is of bytes
 
 
+def _peak() -> int:
+    """The most bytes that the process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 class Worker:
     """Counts in a file that outlives the process."""
 
@@ -46,7 +51,7 @@ class Worker:
     def one(self, data: bytes) -> None:
         """Load one model."""
         self.model.write_bytes(data)
-        start = time.process_time()
+        start, before = time.process_time(), _peak()
         executions, refused, accepted, crashes, slowest, peak = COUNTS.unpack(self.counts[:])
         try:
             check(rewrite(load(self.model)))
@@ -58,11 +63,11 @@ class Worker:
             crashes += 1
             self._keep(error, data)
         spent = time.process_time() - start
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        used = _peak()
         if spent > self.options.slow:
             crashes += 1
             self._save(f"slow-{spent:.1f}s", data, "")
-        if used > self.memory_limit:
+        if used > self.memory_limit and used > before:  # otherwise it was the mutations
             crashes += 1
             self.memory_limit = int(used * 1.3)
             self._save(f"memory-{used >> 20}MB", data, "")
