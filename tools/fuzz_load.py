@@ -88,7 +88,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=Path, help="folder of more models to start from")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"))
-    parser.add_argument("--timeout", type=int, default=60, help="seconds a model may take, then it is killed")
+    parser.add_argument(
+        "--timeout", type=int, default=600, help="seconds a model may take, then it is killed"
+    )
     parser.add_argument("--peak-mb", type=int, default=1024, help="memory a model may take")
     parser.add_argument("--deaths", type=int, default=20, help="give up after so many")
     options = parser.parse_args()

@@ -81,13 +81,17 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         value.type.tensor_type.ClearField("shape")
     try:
         plain = shape_inference.infer_shapes(plain)
-        check_shapes(static_shapes(plain))
-        follow = may_follow(plain.graph)
-        return shape_inference.infer_shapes(model, strict_mode=True, data_prop=follow)
-    except ModelError:
-        raise
-    except Exception as error:  # InferenceError and, for bad data propagation, others
+    except Exception as error:  # InferenceError and others
         raise ModelError(f"shapes do not fit together: {first_line(error)}") from error
+    check_shapes(static_shapes(plain))
+    problem: Exception | None = None
+    for follow in (True, False) if may_follow(plain.graph) else (False,):
+        try:
+            return shape_inference.infer_shapes(model, strict_mode=True, data_prop=follow)
+        except Exception as error:  # following takes a row of integers for the vector that it was made of
+            problem = problem or error
+    assert problem is not None
+    raise ModelError(f"shapes do not fit together: {first_line(problem)}") from problem
 
 
 def _annotated(model: onnx.ModelProto) -> onnx.ModelProto:

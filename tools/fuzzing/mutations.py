@@ -42,11 +42,13 @@ def mutate(data: bytes, seed: int, donors: list[bytes]) -> bytes:
         model.ParseFromString(data)
     except Exception:  # protobuf's own
         model.ParseFromString(rng.choice(donors))
+    chosen = [rng.choice(MUTATIONS) for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4)))]
     if rng.random() < 0.1:
-        _splice(rng, model, rng.choice(donors))
-    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
+        donor = rng.choice(donors)
+        chosen.insert(0, lambda rng, model: _splice(rng, model, donor))
+    for change in chosen:
         try:
-            rng.choice(MUTATIONS)(rng, model)
+            change(rng, model)
         except UNFIT:
             continue
         if model.ByteSize() > MAX_BYTES:
