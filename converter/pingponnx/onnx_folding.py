@@ -16,6 +16,7 @@ from pingponnx.onnx_limits import MAX_FOLDED, check_nodes, check_shapes, check_w
 from pingponnx.onnx_subgraphs import captured, unfold
 
 _FOLD_ROUNDS = 64
+_CONSTANTS_ALONE = 4  # IR version since which constants need not be listed as inputs
 _RANDOM = {
     "RandomNormal",
     "RandomUniform",
@@ -210,7 +211,8 @@ def _alone(model: onnx.ModelProto, nodes: list[onnx.NodeProto], results: Iterabl
         [onnx.helper.make_empty_tensor_value_info(name) for name in results],
         [t for t in model.graph.initializer if t.name in used],
     )
-    return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    version = max(model.ir_version, _CONSTANTS_ALONE)
+    return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=version)
 
 
 def _evaluate(model: onnx.ModelProto, nodes: list[onnx.NodeProto], results: list[str]) -> list[Any]:
