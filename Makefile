@@ -2,11 +2,7 @@
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
 # make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
-<<<<<<< HEAD
-.PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs picture conformance clean
-=======
-.PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs conformance fuzz clean
->>>>>>> 7d8b790 (Fuzzing as a test and as make fuzz; limits are tested)
+.PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs picture conformance fuzz clean
 
 PYTHON ?= python3
 BIN := .venv/bin
