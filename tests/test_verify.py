@@ -1,6 +1,7 @@
 """The `verify` command: what it runs without samples, what samples expect, what it says of both."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from pingponnx.load import load
 from pingponnx.oracle import Oracle
 from pingponnx.samples import Sample, feeds, random_samples, read_samples
 from pingponnx.terminal import guarded
-from pingponnx.verification import unexpected
+from pingponnx.verification import unexpected, verify
 
 ROWS, WIDTH = 11, 4
 TABLE = np.random.default_rng(3).normal(size=(ROWS, WIDTH)).astype(np.float32)
@@ -153,3 +154,31 @@ def test_verify_fails_and_names_samples_and_value(tmp_path: Path, capsys: pytest
     lines = capsys.readouterr().out
     assert "Samples: model: 2 of model.npz." in lines
     assert "node 'abs_t0': sample 1, value 2: expected 7, got 2" in lines
+
+
+# What the markers between nodes hide: only the shipped library has it.
+SHIPPED = """
+#if !defined(PINGPONNX_TRACE)
+    ((float *)(void *)(base + OUTPUT))[3] += 1.0f;
+#endif
+"""
+
+
+def test_verify_runs_the_c_as_it_is_shipped(tmp_path: Path) -> None:
+    net = Builder()
+    path = save(net.model({"x": [1, 8]}, net.add("Sin", net.add("Abs", "x"))), tmp_path / "model.onnx")
+    conversion, oracle = converted(path), Oracle(path)
+    samples = random_samples(conversion.graph)[:2]
+    assert verify(conversion, oracle, samples).passed
+    offset = conversion.plan.offsets[conversion.graph.outputs[0]]
+    end = "    return MODEL_OK;\n"
+    source = conversion.sources["model.c"]
+    assert source.count(end) == 1
+    wrong = SHIPPED.replace("OUTPUT", str(offset)) + end
+    broken = {**conversion.sources, "model.c": source.replace(end, wrong)}
+    found = verify(replace(conversion, sources=broken), oracle, samples)
+    assert not found.passed and found.difference is not None
+    assert "as it is shipped" in found.difference.node and (
+        found.difference.sample,
+        found.difference.index,
+    ) == (0, 3)

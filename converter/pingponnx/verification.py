@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pingponnx.ir import Array, DType, Graph, Node
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Conversion, firmware
 from pingponnx.plan import Plan
-from pingponnx.run import run
+from pingponnx.run import Execution, run
 from pingponnx.samples import Sample, feeds, input_bytes, to_ours, to_real, to_theirs
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5  # how far a float32 value may be from onnxruntime's
@@ -195,12 +196,12 @@ def verify(
 ) -> Verification:
     """Run the generated C and compare; raises ToolchainError when it cannot be built or run.
 
+    It runs twice: traced (on the host under sanitizers) for what every node computes, and as it is shipped,
+    for optimisers may break what sanitizers and markers between the nodes keep whole.
     `tolerance` is how far outputs may be from those that the samples expect, see `unexpected`.
     """
     graph, rounding = conversion.graph, conversion.options.rounding
-    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
-        built = firmware(conversion, Path(folder), trace=True, sanitize=conversion.target.is_host)
-        execution = run(built, input_bytes(graph, samples), dump=True)
+    execution, shipped = _executions(conversion, input_bytes(graph, samples))
     result = Verification(True, None)
     result.nodes = distances(graph, oracle, samples, rounding)
     given = Agreement()
@@ -210,6 +211,8 @@ def verify(
             trace = joined(execution.traces[index], conversion.plan)
             result.difference = first_difference(graph, values, trace, index)
         outputs = decode(graph, execution.outputs[index])
+        if result.difference is None:
+            result.difference = _shipped_difference(graph, values, shipped.outputs[index], index)
         golden = oracle.outputs(sample)
         result.outputs.add(graph, outputs, golden)
         if any(expected is not None for expected in sample.outputs):
@@ -222,6 +225,31 @@ def verify(
     if all(graph.tensors[n].dtype is DType.F32 for n in graph.tensors if not graph.tensors[n].constant):
         result.passed &= result.outputs.close
     return result
+
+
+def _executions(conversion: Conversion, inputs: Sequence[Sequence[bytes]]) -> tuple[Execution, Execution]:
+    """The runs of a traced and of a shipped firmware, built side by side."""
+
+    def execution(traced: bool) -> Execution:
+        with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
+            sanitize = traced and conversion.target.is_host
+            built = firmware(conversion, Path(folder), trace=traced, sanitize=sanitize)
+            return run(built, inputs, dump=traced)
+
+    with ThreadPoolExecutor(2) as pool:
+        traced, shipped = pool.map(execution, (True, False))
+    return traced, shipped
+
+
+def _shipped_difference(
+    graph: Graph, values: Mapping[str, Array], outputs: Sequence[bytes], sample: int
+) -> Difference | None:
+    """The first output of the C as it is shipped that is not the reference's (float32: not close)."""
+    for name, got in zip(graph.outputs, decode(graph, outputs), strict=True):
+        at = _first_wrong(graph, name, got, values[name])
+        if at is not None:
+            return Difference(f"{name} (compiled as it is shipped)", "Output", sample, *at)
+    return None
 
 
 def unexpected(
@@ -285,12 +313,18 @@ def first_difference(
     """The first node, in execution order, whose bytes are not the reference's (float32: not close)."""
     for number, data in trace:
         node = graph.nodes[number]
-        tensor, want = graph.tensors[node.outputs[0]], values[node.outputs[0]]
-        got = np.frombuffer(data, tensor.dtype.numpy).reshape(tensor.shape)
-        wrong: Array = far(got, want) if tensor.dtype is DType.F32 else got != want
-        if wrong.any():
-            at = int(np.flatnonzero(wrong.ravel())[0])
-            return Difference(
-                node.name, type(node.op).__name__, sample, at, float(want.ravel()[at]), float(got.ravel()[at])
-            )
+        (name,) = node.outputs[:1]
+        got = np.frombuffer(data, graph.tensors[name].dtype.numpy).reshape(graph.tensors[name].shape)
+        found = _first_wrong(graph, name, got, values[name])
+        if found is not None:
+            return Difference(node.name, type(node.op).__name__, sample, *found)
     return None
+
+
+def _first_wrong(graph: Graph, name: str, got: Array, want: Array) -> tuple[int, float, float] | None:
+    """Index, wanted and computed value of the first that is not the reference's (float32: not close)."""
+    wrong: Array = far(got, want) if graph.tensors[name].dtype is DType.F32 else got != want
+    if not wrong.any():
+        return None
+    at = int(np.flatnonzero(wrong.ravel())[0])
+    return at, float(want.ravel()[at]), float(got.ravel()[at])
