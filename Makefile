@@ -2,7 +2,7 @@
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
 # make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
-.PHONY: demo test check format setup toolchain browser bench models calibrate times baseline bench-baseline docs picture conformance fuzz clean
+.PHONY: demo test check format setup toolchain browser compilers c-matrix bench models calibrate times baseline bench-baseline docs picture conformance fuzz clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,13 +18,16 @@ toolchain:
 browser: toolchain
 	@sh tools/toolchain.sh browser
 
+compilers: toolchain
+	@sh tools/toolchain.sh compilers
+
 .venv/ready: pyproject.toml
 	@sh tools/venv.sh $(PYTHON)
 
 demo: setup
 	$(BIN)/pingponnx report $(DEMO_MODELS) --target cortex-m4 -o reports/demo
 
-test: setup browser
+test: setup browser compilers
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
 check: setup
@@ -40,6 +43,10 @@ format: setup
 
 bench: setup
 	PYTHONPATH=tests $(BIN)/python tools/bench.py
+
+# Generated C under every compiler and level: half an hour; MODELS="a.onnx b.onnx" instead of the examples
+c-matrix: setup compilers
+	$(BIN)/python tools/c_matrix.py $(MODELS)
 
 # Every model of ../shared/models, both variants, against onnxruntime: docs/models.md
 models: setup

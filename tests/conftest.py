@@ -46,11 +46,17 @@ def _missing_atheris() -> str:
     return "" if find_spec("atheris") else "atheris not installed: it has wheels for x86-64 Linux"
 
 
+def _missing_compilers() -> str:
+    missing = [name for name in ("g++", "clang") if shutil.which(name) is None]
+    return f"{' and '.join(missing)} not installed, `make compilers` does it" if missing else ""
+
+
 _NEEDS = {
     "qemu": _missing_qemu,
     "cmsis": _missing_cmsis,
     "browser": _missing_browser,
     "atheris": _missing_atheris,
+    "compilers": _missing_compilers,
 }
 
 

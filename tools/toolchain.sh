@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make sure that the cross compiler, the emulator and a host compiler are there; installs them with apt.
-# With the word "browser" also Chromium and what drives it, for the tests of HTML pages.
+# With the word "browser" also Chromium and what drives it, for the tests of HTML pages, with "compilers" also
+# clang and a C++ compiler, for the tests of the generated C.
 set -eu
 
 missing=""
@@ -22,6 +23,10 @@ if [ "${1:-}" = browser ]; then
     need chromium chromium
     need chromedriver chromium-driver
     fc-list 2>/dev/null | grep -q . || missing="$missing fontconfig fonts-dejavu-core"
+fi
+if [ "${1:-}" = compilers ]; then
+    need g++ g++
+    need clang clang
 fi
 [ -n "$missing" ] || exit 0
 

@@ -44,7 +44,7 @@ class Streams:
             "count": len(segment.nodes),
             "backward": segment.backward,
             "counters": [_counter(step) for step in steps],
-            "counter_type": f"uint{8 * _counter_bytes(segment)}_t",
+            "counter_type": "uint16_t" if _counter_bytes(segment) == 2 else "int32_t",
             "functions": [
                 {"name": names[s], "parameters": self._parameters(text[s]), "text": text[s]} for s in steps
             ],
