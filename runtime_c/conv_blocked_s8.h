@@ -46,13 +46,13 @@ static BLOCKED_INLINE void conv_blocked_s8_inner(const conv_params_s8 *p, const 
     for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
         const int8_t *row = rows[ky * p->dilation_h];
         for (int32_t kx = 0; kx < p->kernel_w; kx += taps, w += values * BLOCKED_CHANNELS) {
-            const int8_t *in = row + (ptrdiff_t)(x + kx * p->dilation_w) * p->in_c;
+            const ptrdiff_t at = (ptrdiff_t)(x + kx * p->dilation_w) * p->in_c;
             if (row == NULL) {
                 blocked_s8_padding(common, p->input_zero_point, w, values);
             } else if (pixels == 2) {
-                blocked_s8_pair(s, in, step * p->in_c, w, values);
+                blocked_s8_pair(s, row + at, step * p->in_c, w, values);
             } else {
-                blocked_s8_run(s, in, w, values);
+                blocked_s8_run(s, row + at, w, values);
             }
         }
     }

@@ -263,8 +263,8 @@ static inline void depthwise3x3_four(depthwise3x3_line *line, int32_t step, int3
     for (; line->in != line->stop; line->words += 2 * DEPTHWISE3X3_WORDS, line->out += 2) {
         depthwise3x3_run(line, step, stride, 0);
         depthwise3x3_run(line, step, stride, 1);
-        line->in += (uint32_t)line->bytes / sizeof *line->in;
-        line->last += (uint32_t)line->bytes / sizeof *line->in;
+        line->in += (uint32_t)line->bytes / sizeof *line->in;   // NOLINT(bugprone-sizeof-expression)
+        line->last += (uint32_t)line->bytes / sizeof *line->in; // NOLINT(bugprone-sizeof-expression)
     }
 }
 
