@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from c_matrix import Case, case
 
 from pingponnx._paths import runtime_c
 from pingponnx.select import Goal
+from pingponnx.self_test import with_self_test
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -55,9 +57,11 @@ def test_all_kernels(options: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_generated_c(name: str, tmp_path: Path) -> None:
     path, options = CASES[name]
-    file = _write(case(ROOT / path, **options), tmp_path)
-    assert _tidy(tmp_path, file) == ""
-    assert _cppcheck(tmp_path, file) == ""
+    found = case(ROOT / path, **options)
+    file = _write(replace(found, conversion=with_self_test(found.conversion)), tmp_path)
+    for source in (file, file.replace(".c", "_self_test.c")):
+        assert _tidy(tmp_path, source) == ""
+        assert _cppcheck(tmp_path, source) == ""
 
 
 WRONG = """

@@ -9,7 +9,7 @@ import typer
 from pingponnx import __version__
 from pingponnx.arguments import CONVERSION, AsJson, choice, with_options
 from pingponnx.commands import COMMANDS
-from pingponnx.errors import MismatchError
+from pingponnx.errors import Error, MismatchError
 from pingponnx.terminal import (
     EXIT_FAILED,
     EXIT_WORSE,
@@ -55,19 +55,30 @@ def convert(
     model: Model,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder of the C library")],
     options: Any,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="embed a sample, so that a device can prove itself")
+    ] = False,
+    samples: Annotated[
+        Path | None, typer.Option("--samples", help=".npz whose first sample is embedded; else a made-up one")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the C library of a model; files and symbols are called after the ONNX file."""
     from pingponnx import pipeline
     from pingponnx.output import check_folder, write_folder
     from pingponnx.plan import InputMode
+    from pingponnx.self_test import with_self_test
 
     check_folder(out)
+    if samples and not self_test:
+        raise Error("convert takes samples only for a self-test", "add --self-test")
     conversion = pipeline.convert(pipeline.normal_form(model, options), options)
+    if self_test:
+        conversion = with_self_test(conversion, samples)
     write_folder(out, conversion.sources)
     prefix, arena = conversion.entry.prefix, conversion.plan.arena
     steps = ("begin", "feed_rows", "finish") if options.input_mode is InputMode.ROWS else ("run",)
-    functions = [f"{prefix}_{step}" for step in steps]
+    functions = [f"{prefix}_{step}" for step in (*steps, *(["self_test"] if self_test else []))]
     constants = sum(call.constants for call in conversion.calls if call is not None)
     fallbacks = [
         {"node": node.name, "reason": call.fallback}

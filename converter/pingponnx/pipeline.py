@@ -119,12 +119,14 @@ def convert(normal: Graph, options: Options) -> Conversion:
 
 def conversion(task: Task, options: Options, calls: Calls, memory: Plan) -> Conversion:
     """Emit C for calls that were chosen and planned."""
-    settings = Settings(
-        options.variant, options.target, str(options.goal), options.rounding, options.hot_weights
-    )
-    sources = emit(task.graph, calls, memory, settings)
+    sources = emit(task.graph, calls, memory, settings_of(options))
     target, library = get_target(options.target, options.targets_file), _library(options)
     return Conversion(options, target, task.graph, calls, memory, sources, library)
+
+
+def settings_of(options: Options) -> Settings:
+    """What the library says about how it was made."""
+    return Settings(options.variant, options.target, str(options.goal), options.rounding, options.hot_weights)
 
 
 def task_of(normal: Graph, options: Options) -> Task:

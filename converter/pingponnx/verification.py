@@ -168,9 +168,13 @@ def far(got: Array, want: Array) -> Array:
 
     Relative to the tensor and not to the value, because sums that cancel keep the error of their terms.
     """
+    return ~np.isclose(got, want, rtol=0, atol=tolerance_of(want), equal_nan=True)
+
+
+def tolerance_of(want: Array) -> float:
+    """How far a value of such a tensor may be off, see `far`."""
     finite = np.abs(want[np.isfinite(want)])
-    tolerance = max(ABSOLUTE, RELATIVE * float(finite.max(initial=0.0)))
-    return ~np.isclose(got, want, rtol=0, atol=tolerance, equal_nan=True)
+    return max(ABSOLUTE, RELATIVE * float(finite.max(initial=0.0)))
 
 
 def distances(

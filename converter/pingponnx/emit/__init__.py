@@ -12,6 +12,7 @@ from pingponnx.constants import Constant, constants
 from pingponnx.emit.literals import C_TYPES, number, rows_of
 from pingponnx.emit.manifest import manifest
 from pingponnx.emit.places import Places
+from pingponnx.emit.proof import Proof
 from pingponnx.emit.settings import Settings
 from pingponnx.emit.streams import Streams, state_bytes
 from pingponnx.emit.writer import Writer
@@ -23,8 +24,10 @@ from pingponnx.plan import Calls, InputMode, Plan
 from pingponnx.plan.schedule import Segment
 
 
-def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[str, str]:
-    """The C library as {file name: text}; equal input gives equal bytes."""
+def emit(
+    graph: Graph, calls: Calls, memory: Plan, settings: Settings, proof: Proof | None = None
+) -> dict[str, str]:
+    """The C library as {file name: text}, with a proof also its self-test; equal input gives equal bytes."""
     prefix = prefix_of(graph)
     places = Places(graph, memory)
     tables = constants(graph, calls, memory)
@@ -62,10 +65,11 @@ def emit(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> dict[s
         "states": _states(graph, memory),
         "parts": parts,
         "fed": next((part for part in parts if part.get("fed")), None),
+        "proof": proof.context(prefix, tables.values()) if proof else None,
     }
     files = {
         f"{prefix}{suffix}": _environment().get_template(f"{template}.j2").render(context)
-        for template, suffix in _TEMPLATES.items()
+        for template, suffix in (_TEMPLATES | (_SELF_TEST if proof else {})).items()
     }
     files["CMakeLists.txt"] = _environment().get_template("CMakeLists.txt.j2").render(context)
     files[f"{prefix}.json"] = manifest(graph, calls, memory, settings)
@@ -78,6 +82,7 @@ def prefix_of(graph: Graph) -> str:
 
 
 _TEMPLATES = {"model.h": ".h", "model.c": ".c", "model_data.h": "_data.h", "model_data.c": "_data.c"}
+_SELF_TEST = {"self_test.h": "_self_test.h", "self_test.c": "_self_test.c"}
 
 
 @cache
@@ -215,4 +220,4 @@ def _place(memory: Plan, name: str, kind: str) -> dict[str, Any]:
     )
 
 
-__all__ = ["Settings", "emit", "prefix_of", "state_bytes"]
+__all__ = ["Proof", "Settings", "emit", "prefix_of", "state_bytes"]
