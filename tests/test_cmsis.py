@@ -8,11 +8,12 @@ import pytest
 from cmsis_run import calls_of, fake_checkout
 from cmsis_sites import Builder, conv
 from pingponnx import cmsis
-from pingponnx.build import build, execute
+from pingponnx.build import build
 from pingponnx.calls import ScratchQuery, Struct
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.fixed_point import Rounding
 from pingponnx.ops.window import Window
+from pingponnx.process import execute
 from pingponnx.targets import get_target
 
 HEADER = "Include/arm_nnfunctions.h"

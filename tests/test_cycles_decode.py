@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from cycle_programs import START, Executed, program
-from pingponnx.build import execute
 from pingponnx.cycles import Image, read_image
 from pingponnx.cycles.decode import decode
 from pingponnx.cycles.instruction import Instruction, Kind
 from pingponnx.errors import Error
+from pingponnx.process import execute
 
 
 def decoded(listing: str) -> tuple[Instruction, ...]:

@@ -80,7 +80,7 @@ def test_a_broken_cache_file_is_no_result(tmp_path: Path) -> None:
     cache.put("k", {"a": 1})
     assert cache.get("k") == {"a": 1} and cache.get("other") is None
     for text in ("{", "[]", ""):
-        (tmp_path / "k.json").write_text(text, encoding="utf-8")
+        (tmp_path / "k.result").write_text(text, encoding="utf-8")
         assert cache.get("k") is None
 
 
@@ -173,7 +173,7 @@ def _wait_for(what: Any, process: subprocess.Popen[str]) -> Any:
 
 def _finished(cache: Path) -> dict[str, int]:
     """Results and when they were written."""
-    return {path.name: path.stat().st_mtime_ns for path in (cache / "explore").glob("[!.]*.json")}
+    return {path.name: path.stat().st_mtime_ns for path in (cache / "explore").glob("[!.]*.result")}
 
 
 def _workers(parent: int) -> list[int]:

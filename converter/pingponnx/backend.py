@@ -5,8 +5,9 @@ reduction) cannot be an input of the C library. A model that has such inputs is 
 run, for their values at that time; all others are converted by `prepare`.
 """
 
+import contextlib
 import ctypes
-import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pingponnx.pipeline import Conversion, Options, convert
 from pingponnx.plan import Effort
 from pingponnx.rewrite import rewrite
 from pingponnx.select import Goal
+from pingponnx.workspace import temporary_folder
 
 # layer by layer: nobody asked for a small arena, and streams take long to prove
 _OPTIONS = Options(target="host", goal=Goal.CYCLES, effort=Effort.FAST, float_io=True, nchw_io=True)
@@ -69,7 +71,9 @@ class Model(BackendRep):  # type: ignore[misc]  # onnx has no types
         self._model, self._options = model, options
         self._inputs = [value.name for value in runtime_inputs(model.graph)]
         self._outputs = [value.name for value in model.graph.output]
-        self._folder = tempfile.TemporaryDirectory(prefix="pingponnx-")
+        files = contextlib.ExitStack()
+        self._folder = files.enter_context(temporary_folder())
+        weakref.finalize(self, files.close)
         self._programs: dict[tuple[bytes, ...], Program] = {}  # by the values of the fixed inputs
         self.fixed: tuple[str, ...] = ()  # inputs that have to be known for the conversion
         try:
@@ -90,7 +94,7 @@ class Model(BackendRep):  # type: ignore[misc]  # onnx has no types
         if key not in self._programs:
             graph = load_model(self._model, "model", constants)
             normal = rewrite(graph, float_io=self._options.float_io, nchw_io=self._options.nchw_io)
-            folder = Path(self._folder.name) / str(len(self._programs))
+            folder = self._folder / str(len(self._programs))
             conversion = convert(normal, self._options)
             folder.mkdir()
             self._programs[key] = Program(conversion, folder)

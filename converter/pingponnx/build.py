@@ -1,11 +1,7 @@
 """C sources -> firmware: compiles a generated model with the harness, for a Cortex-M board or the host."""
 
 import functools
-import os
 import shutil
-import signal
-import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,13 +11,13 @@ from pingponnx._paths import runtime_c
 from pingponnx.entry import Entry, harness_model
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.memory_map import MemoryMap, parse_map
+from pingponnx.output import write_file
+from pingponnx.process import execute
 from pingponnx.targets import ICOUNT_SHIFT, Board, Memory, Target
+from pingponnx.workspace import temporary_folder
 
 OPTIMISATION = "-O3"
 """How models and CMSIS-NN are compiled, both alike."""
-
-TIME_LIMIT = 300.0
-"""Seconds that one compiler call may take."""
 
 _WORKERS = 2
 _INSTALL_HINT = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi"
@@ -62,14 +58,6 @@ class Firmware:
     map: MemoryMap
     compiler: str
     call_graph: str = ""  # gcc's .ci files of the model and its libraries; empty for the host
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """How a tool ended, and what it printed."""
-
-    code: int
-    output: str
 
 
 def build(
@@ -138,11 +126,9 @@ def compile_library(
         while f"{name}.o" in jobs:
             name += "_"
         jobs[f"{name}.o"] = [*options, str(source.resolve())]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pingponnx-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder(out.parent) as folder:
         _compile_all(target, folder, jobs)
-        call_graph_of(out).write_text(_join(sorted(folder.glob("*.ci"))), encoding="utf-8")
+        write_file(call_graph_of(out), _join(sorted(folder.glob("*.ci"))).encode())
         archiver = "ar" if target.is_host else "arm-none-eabi-gcc-ar"
         execute([archiver, "rcsD", "library.a", *jobs], cwd=folder, hint=_hint(target))
         (folder / "library.a").replace(out)
@@ -185,59 +171,14 @@ def compiler_version(target: Target) -> str:
     return _first_line(name, path)
 
 
-def execute(
-    command: Sequence[str],
-    *,
-    cwd: Path,
-    hint: str = "",
-    timeout: float = TIME_LIMIT,
-    check: bool = True,
-    environment: Mapping[str, str] | None = None,
-) -> Done:
-    """Run a tool; a ToolchainError when it is missing, takes too long, or (with `check`) fails."""
-    if shutil.which(command[0]) is None:
-        raise ToolchainError(f"{command[0]} is not installed", hint)
-    try:
-        code, output = _run_process(
-            command, cwd, timeout, {**os.environ, "LC_ALL": "C", **(environment or {})}
-        )
-    except subprocess.TimeoutExpired as error:
-        message = f"{command[0]} did not finish within {timeout:g} s"
-        raise ToolchainError(message, hint, command=command) from error
-    if check and code:
-        message = f"{command[0]} failed with exit status {code}"
-        raise ToolchainError(message, _advice(output) or hint, command=command, output=output)
-    return Done(code, output)
-
-
-def _run_process(
-    command: Sequence[str], cwd: Path, timeout: float, environment: Mapping[str, str]
-) -> tuple[int, str]:
-    """A session of its own, so that the compiler proper ends with the driver that started it."""
-    with subprocess.Popen(
-        command,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        env=environment,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except BaseException:  # the time limit, or the user's Ctrl-C, which the session does not get
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        return process.returncode, output
-
-
 @functools.cache
 def _first_line(name: str, path: str) -> str:
     """Cached by path, for another PATH may find another compiler."""
     del path
-    return execute([name, "--version"], cwd=Path.cwd()).output.splitlines()[0]
+    lines = execute([name, "--version"], cwd=Path.cwd()).output.splitlines()
+    if not lines:
+        raise ToolchainError(f"{name} does not say its version", "install it again")
+    return lines[0]
 
 
 def _compiler(target: Target) -> str:
@@ -246,12 +187,6 @@ def _compiler(target: Target) -> str:
 
 def _hint(target: Target) -> str:
     return _HOST_HINT if target.is_host else _INSTALL_HINT
-
-
-def _advice(output: str) -> str:
-    if "overflowed by" in output:
-        return "the model is too large for the memory of the target's board"
-    return _INSTALL_HINT if "nano.specs" in output else ""
 
 
 def _port() -> Path:
@@ -330,7 +265,8 @@ def _compile_all(target: Target, folder: Path, jobs: Mapping[str, Sequence[str]]
         output, arguments = job
         here = f"-ffile-prefix-map={folder}=."  # debug information would name the folder
         command = [_compiler(target), *target.flags, *arguments, here, "-c", "-o", output]
-        execute(command, cwd=folder, hint=_hint(target) if shutil.which(command[0]) is None else "")
+        hint = _hint(target) if shutil.which(command[0]) is None else ""
+        execute(command, cwd=folder, hint=hint, environment=_own_files(folder))
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         for _ in pool.map(compile_one, jobs.items()):
@@ -348,5 +284,10 @@ def _link(
         options += ["-Wl,--gc-sections", "-Wl,-Map=firmware.map"]
         output = "firmware.elf"
     command = [_compiler(target), *target.flags, *options, *objects, *archives, "-lm", "-o", output]
-    execute(command, cwd=folder)
+    execute(command, cwd=folder, environment=_own_files(folder))
     return folder / output
+
+
+def _own_files(folder: Path) -> dict[str, str]:
+    """A compiler that is killed leaves its own temporary files in ours."""
+    return {"TMPDIR": str(folder)}

@@ -1,7 +1,6 @@
 """float32 ONNX + samples -> standard QDQ ONNX, through onnxruntime's static quantizer."""
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pingponnx.ir import Shape
 from pingponnx.load import load, static_model
 from pingponnx.output import write_file
 from pingponnx.samples import Sample, read_samples
+from pingponnx.workspace import temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,15 @@ def quantize(
         raise ModelError(f"{model.name} is quantized already", "give the float32 model")
     found = read_samples(samples, graph)
     names = [graph.ports[n].name for n in graph.inputs]
-    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder, warnings.catch_warnings():
+    with temporary_folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)  # the quantizer's advice addresses its own command line
         try:
-            fixed = Path(folder) / "static.onnx"
+            fixed = folder / "static.onnx"
             fixed.write_bytes(static_model(model, input_shapes).SerializeToString())
-            result = _quantize(fixed, Path(folder), _Reader(names, found), scheme)
+            result = _quantize(fixed, folder, _Reader(names, found), scheme)
+        except OSError:
+            raise
         except Exception as error:  # the quantizer raises whatever its libraries raise
             raise Error(
                 f"onnxruntime could not quantize {model.name}: {error}", "check the samples"

@@ -10,6 +10,7 @@ from pingponnx import __version__
 from pingponnx.arguments import CONVERSION, AsJson, choice, with_options
 from pingponnx.commands import COMMANDS
 from pingponnx.errors import Error, MismatchError
+from pingponnx.signals import catch_signals
 from pingponnx.terminal import (
     EXIT_FAILED,
     EXIT_WORSE,
@@ -271,4 +272,5 @@ def main() -> None:
     """Entry point of the `pingponnx` command."""
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    catch_signals()
     sys.exit(guarded(app, debug))

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import struct
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,16 @@ import platformdirs
 
 from pingponnx import __version__
 from pingponnx._paths import cmsis_baseline
-from pingponnx.build import OPTIMISATION, build, compile_library, compiler_version, execute
+from pingponnx.build import OPTIMISATION, build, call_graph_of, compile_library, compiler_version
 from pingponnx.calls import ScratchQuery, Struct
 from pingponnx.entry import Entry
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.fixed_point import Rounding
+from pingponnx.output import write_file
+from pingponnx.process import execute
 from pingponnx.run import run
 from pingponnx.targets import Target
+from pingponnx.workspace import temporary_folder
 
 ROOT_VARIABLE = "CMSIS_NN_ROOT"
 CACHE_VARIABLE = "PINGPONNX_CACHE"
@@ -233,7 +235,7 @@ def library(
         defines=defines,
         optimisation=optimisation,
     )
-    _write(_digest_file(archive), f"{key} {_digest(archive.read_bytes())}\n")
+    write_file(_digest_file(archive), f"{key} {_content(archive)}\n".encode())
     return archive
 
 
@@ -274,21 +276,18 @@ def _digest_file(archive: Path) -> Path:
     return archive.with_suffix(".sha256")
 
 
+def _content(archive: Path) -> str:
+    """The digest of an archive and its call graph."""
+    return _digest(archive.read_bytes(), call_graph_of(archive).read_bytes())
+
+
 def _whole(archive: Path) -> bool:
-    """True when the archive has the digest noted when it was made; a killed or full disk leaves neither."""
+    """True when it has the digest noted at its end: a killed process or a full disk leaves none."""
     try:
         noted = _digest_file(archive).read_text(encoding="utf-8").split()
-        return len(noted) == 2 and noted[1] == _digest(archive.read_bytes())
+        return len(noted) == 2 and noted[1] == _content(archive)
     except (OSError, UnicodeDecodeError):
         return False
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file at once, so that nobody ever reads half of it."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".pingponnx-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    Path(name).replace(path)
 
 
 # -- buffer sizes -----------------------------------------------------------------------------------
@@ -308,7 +307,7 @@ def scratch_sizes(
     sizes = _cached_sizes(answers, len(queries))
     if sizes is None:
         sizes = _ask(files, len(queries), source, target, rounding)
-        _write(answers, json.dumps(sizes) + "\n")
+        write_file(answers, (json.dumps(sizes) + "\n").encode())
     return sizes
 
 
@@ -326,12 +325,12 @@ def _ask(
 ) -> list[int]:
     """Build the probe as if it were a model, and run it."""
     entry = Entry("probe", inputs=(), outputs=((0, 4 * count),), nodes=1)
-    with tempfile.TemporaryDirectory(prefix="pingponnx-probe-") as temporary:
+    with temporary_folder() as folder:
         firmware = build(
             files,
             entry,
             target,
-            Path(temporary),
+            folder,
             optimisation="-O1",
             defines=source.defines,
             include_dirs=[cmsis_baseline(), *source.include_dirs],

@@ -8,11 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pingponnx.build import execute
 from pingponnx.check import rows_of
 from pingponnx.check.rows import METRICS, value
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.output import write_file
+from pingponnx.process import execute
 
 SCHEMA = 1
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")

@@ -1,7 +1,6 @@
 """One row of a report: a model, as one variant, on one target: what it costs and whether it is right."""
 
 import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -25,6 +24,7 @@ from pingponnx.run import Execution, qemu_version, run
 from pingponnx.samples import Sample, choose_samples, feeds, input_bytes, sample_row
 from pingponnx.select import variant
 from pingponnx.verification import Agreement, NodeDistance, close, decode, distances, worst_of
+from pingponnx.workspace import temporary_folder
 
 DEFAULT_SAMPLES = 10
 
@@ -67,8 +67,8 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
     Raises MismatchError when prediction, link and execution disagree about memory or instructions.
     """
     conversion, obstacles = _converted(what, options)
-    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
-        plain = firmware(conversion, Path(folder))
+    with temporary_folder() as folder:
+        plain = firmware(conversion, folder)
         execution = run(plain, input_bytes(what.graph, what.samples))
         accounts = None if plain.target.is_host else account(conversion, plain, execution.stack)
         counted = _count(what, conversion, plain, execution, flash)
@@ -142,8 +142,8 @@ def _count(
         return _Counted(found.nodes, found)
     if plain.target.is_host:
         return _Counted({}, missing=missing)
-    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
-        traced = run(firmware(conversion, Path(folder), trace=True), first)
+    with temporary_folder() as folder:
+        traced = run(firmware(conversion, folder, trace=True), first)
     if execution.outputs[:1] != traced.outputs:
         raise MismatchError(f"{what.graph.name}: two builds of the same C give different outputs")
     counts = enumerate(traced.node_instructions or ())

@@ -1,73 +1,75 @@
-"""Writing results: a folder appears complete or not at all, and nothing of the user's is ever lost."""
+"""Writing results: a folder appears complete or not at all, and nothing of the user's is ever lost.
 
+Not even a process that is killed leaves a mixture: docs/decisions/0010-folders-are-exchanged.md.
+"""
+
+import contextlib
+import errno
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pingponnx.errors import Error
+from pingponnx.exchange import exchange
+from pingponnx.workspace import lock, locked_folder, sweep, unlock
 
 _MARKER = ".pingponnx"  # lists the files that we wrote into a folder
+_ASIDE = ".pingponnx-old"  # ends the name of a folder that is moved out of the way
+_PATIENCE = 10.0  # seconds
+_TRIES = 100
 
 
 def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     """Replace `folder` by one with these files; refuses folders that hold anything we did not write.
 
-    The files are written beside it and moved into place, so that a failure leaves the old folder whole.
+    The files are written beside it, and the two are exchanged at once: at every moment there is the old
+    folder or the new one under its name. Of two runs at once the last one wins, whole.
     """
-    try:
+    with _reasons(folder):
         folder = folder.resolve()  # a symbolic link stays, what it points to is replaced
+        if folder in (Path.cwd().resolve(), *Path.cwd().resolve().parents):
+            raise Error(f"{folder} is where you are: it cannot be replaced", "give one in it, like -o c")
         check_folder(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise Error(
-            f"cannot write to {folder.parent}: {error.strerror}", "choose another folder with -o"
-        ) from error
-    try:
-        for name, text in files.items():
-            (staging / name).write_text(text, encoding="utf-8", newline="\n")
-        (staging / _MARKER).write_text(json.dumps(sorted(files), indent=1) + "\n", encoding="utf-8")
-        staging.chmod(0o755)
-        _swap(staging, folder)
-    except OSError as error:
-        raise Error(f"cannot write {folder}: {error.strerror}", "choose another folder with -o") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        sweep(folder.parent, _leftover(folder), _discard)
+        with locked_folder(lambda: _beside(folder)) as staging:
+            try:
+                _fill(staging, files)
+                _put(staging, folder)
+            finally:
+                _discard(staging)  # what was not put in place, or what was there before
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write one file, which appears complete or not at all."""
-    path = path.absolute()
-    try:
+    """Write one file, which appears complete or not at all; devices and pipes are just written to."""
+    with _reasons(path):
+        path = path.resolve()  # a symbolic link stays
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    except OSError as error:
-        raise Error(f"cannot write to {path.parent}: {error.strerror}", "choose another place") from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        raise Error(f"cannot write {path}: {error.strerror}", "choose another place") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
+        sweep(path.parent, _leftover(path), lambda left: left.unlink(missing_ok=True))
+        draft, descriptor = _draft(path)
+        try:
+            _write(draft, data)
+            if path.is_file():
+                draft.chmod(stat.S_IMODE(path.stat().st_mode))
+            draft.replace(path)
+        finally:
+            unlock(descriptor)
+            draft.unlink(missing_ok=True)
+        _settle(path.parent)
 
 
 def check_folder(folder: Path) -> None:
     """Raise Error unless `folder` is new, empty, or holds nothing but what an earlier run wrote."""
-    try:
-        present = _present(folder)
-    except OSError as error:
-        raise Error(f"cannot write {folder}: {error.strerror}", "choose another folder with -o") from error
-    try:
-        ours = set(json.loads((folder / _MARKER).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        ours = set()
-    foreign = sorted(present - ours)
+    with _reasons(folder):
+        _recover(folder.resolve())
+        foreign = _foreign(folder)
     if foreign:
         raise Error(
             f"{folder} holds files that pingponnx did not write, such as {foreign[0]!r}",
@@ -75,26 +77,166 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def _present(folder: Path) -> set[str]:
-    """What a folder holds besides our marker; nothing when there is no such folder."""
+@contextlib.contextmanager
+def _reasons(place: Path) -> Iterator[None]:
+    """Errors of the system become ours."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "free some space, or choose another place" if full else "choose another place"
+        raise Error(f"cannot write {place}: {error.strerror or error}", hint) from error
+
+
+# -- names -------------------------------------------------------------------------------------------
+
+
+def _beside(path: Path) -> Path:
+    """A new hidden name in the same folder, hence on the same file system, which `_leftover` recognises."""
+    return path.with_name(f".{path.name}-{secrets.token_hex(4)}{_MARKER}")
+
+
+def _leftover(path: Path) -> re.Pattern[str]:
+    name = rf"\.{re.escape(path.name)}-[0-9a-f]{{8}}"
+    return re.compile(rf"{name}({re.escape(_MARKER)}|{re.escape(_ASIDE)})")
+
+
+# -- what a folder holds --------------------------------------------------------------------------------
+
+
+def _foreign(folder: Path) -> list[str]:
+    """What a folder holds that we did not write."""
     if not folder.exists():
-        return set()
+        return []
     if not folder.is_dir():
         raise Error(f"{folder} exists and is not a folder", "choose another folder with -o")
-    return {child.name for child in folder.iterdir()} - {_MARKER}
+    ours = {*_listed(folder), _MARKER}
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.name not in ours or e.is_dir(follow_symlinks=False))
+
+
+def _listed(folder: Path) -> frozenset[str]:
+    """The plain file names that a folder's marker lists."""
+    try:
+        names = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        return frozenset(n for n in names if isinstance(n, str) and Path(n).name == n)
+    except (OSError, ValueError, TypeError):
+        return frozenset()
+
+
+def _discard(folder: Path) -> None:
+    """Delete what we wrote into a folder, and itself if nothing else is in it; the marker goes last."""
+    with contextlib.suppress(OSError):
+        for name in sorted(_listed(folder)):
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()
+        (folder / _MARKER).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+# -- writing -------------------------------------------------------------------------------------------
+
+
+def _fill(staging: Path, files: Mapping[str, str]) -> None:
+    """The marker comes first, so that whatever is there of the files is known as ours."""
+    _write(staging / _MARKER, (json.dumps(sorted(files), indent=1) + "\n").encode())
+    for name, text in files.items():
+        _write(staging / name, text.encode())
+    _settle(staging)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The bytes are on the disk when this returns."""
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _draft(path: Path) -> tuple[Path, int | None]:
+    """A new empty file beside `path`, and its lock."""
+    for _ in range(_TRIES):
+        draft = _beside(path)
+        draft.open("xb").close()
+        descriptor = lock(draft, _PATIENCE)
+        if descriptor is not None or draft.exists():
+            return draft, descriptor  # else swept between its birth and its lock
+    raise Error(f"other runs keep replacing {path}", "let them end first")
+
+
+def _settle(folder: Path) -> None:
+    """Names in a folder survive a loss of power too; systems that cannot do that are left alone."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+# -- putting in place ------------------------------------------------------------------------------------
+
+
+def _put(staging: Path, folder: Path) -> None:
+    """Put `staging` where `folder` is, and the other way round; nothing of others is moved away."""
+    for _ in range(_TRIES):
+        if not folder.exists():
+            try:
+                staging.rename(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                continue  # another run was faster
+            break
+        staging.chmod(stat.S_IMODE(folder.stat().st_mode))
+        descriptor = lock(folder, _PATIENCE)  # one exchange at a time, and no sweeping of what it moved
+        try:
+            if not folder.exists():
+                continue
+            _swap(staging, folder)
+        finally:
+            unlock(descriptor)
+        break
+    else:
+        raise Error(f"other runs keep replacing {folder}", "let them end first")
+    _settle(folder.parent)
 
 
 def _swap(staging: Path, folder: Path) -> None:
-    """Put `staging` where `folder` is; the old one is moved aside first and comes back if that fails."""
-    if not folder.exists():
-        staging.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    old.rmdir()
-    folder.rename(old)
+    """Exchange the two; back again when something that is not ours got in since it was looked at."""
+    if not exchange(staging, folder):
+        _swap_in_steps(staging, folder)
+    if foreign := _foreign(staging):
+        if not exchange(staging, folder):
+            _swap_in_steps(staging, folder)
+        raise Error(
+            f"{foreign[0]!r} was put into {folder} meanwhile", "move it away, or choose another folder"
+        )
+
+
+def _swap_in_steps(staging: Path, folder: Path) -> None:
+    """Where names cannot be exchanged: between the first two steps there is no folder, see `_recover`."""
+    aside = staging.with_suffix(_ASIDE)
+    folder.rename(aside)
     try:
         staging.rename(folder)
     except OSError:
-        old.rename(folder)
+        aside.rename(folder)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    aside.rename(staging)
+
+
+def _recover(folder: Path) -> None:
+    """Bring back the folder that a run moved away before it was killed, if nothing is in its place."""
+    if folder.exists() or not folder.parent.is_dir():
+        return
+    with os.scandir(folder.parent) as entries:
+        names = [e.name for e in entries if e.name.endswith(_ASIDE) and _leftover(folder).fullmatch(e.name)]
+    for name in sorted(names):
+        aside = folder.with_name(name)
+        descriptor = lock(aside)
+        try:
+            if descriptor is not None and not folder.exists():
+                aside.rename(folder)
+        finally:
+            unlock(descriptor)

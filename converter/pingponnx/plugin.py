@@ -6,15 +6,16 @@ import platform
 import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from pingponnx._paths import runtime_c
-from pingponnx.build import compiler_version, execute
+from pingponnx.build import compiler_version
 from pingponnx.cmsis import cache_folder
 from pingponnx.errors import ToolchainError
+from pingponnx.process import execute
 from pingponnx.run import QEMU, qemu_version
 from pingponnx.targets import HOST, get_target
+from pingponnx.workspace import temporary_folder
 
 INTERFACES = (1, 2, 3, 7)
 """The versions of QEMU's plugin interface that runtime_c/plugin knows; others between them work alike."""
@@ -58,8 +59,7 @@ def _plugin(version: str, compiler: str, cache: Path, tools: tuple[str | None, .
         path = cache / f"profile-{_key(interface, version, compiler)[:16]}.so"
         if _whole(path):
             return path
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".pingponnx-") as temporary:
-            folder = Path(temporary)
+        with temporary_folder(cache) as folder:
             compile_plugin(interface, folder / "plugin.so")
             reason = _refusal(interface, folder)
             if not reason:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from pingponnx.attribution import code_by_line, functions_of
-from pingponnx.build import Firmware, execute
+from pingponnx.build import Firmware
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.plugin import plugin
+from pingponnx.process import execute
 from pingponnx.regions import Span, regions
 from pingponnx.run import observe
 from pingponnx.targets import Board

@@ -1,15 +1,16 @@
 """Firmware + samples -> outputs and counts: on the host, or in QEMU's emulation of a board."""
 
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pingponnx.build import Firmware, execute
+from pingponnx.build import Firmware
 from pingponnx.entry import Entry
 from pingponnx.errors import Error, MemoryPlanError, ToolchainError
+from pingponnx.process import execute
 from pingponnx.targets import ICOUNT_SHIFT, Board
+from pingponnx.workspace import temporary_folder
 
 QEMU = "qemu-system-arm"
 _QEMU_HINT = "apt-get install qemu-system-arm"
@@ -60,8 +61,7 @@ def run(
     if dump and not firmware.trace:
         raise Error("only a firmware built with trace=True can dump the nodes' outputs")
     _check_samples(firmware.entry, samples)
-    with tempfile.TemporaryDirectory(prefix="pingponnx-run-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         _write_input(folder, samples, dump)
         result = _execute(firmware, folder, _ICOUNT, timeout)
         outputs = (folder / "output.bin").read_bytes()
@@ -89,8 +89,7 @@ def observe(
     `plugin` is -plugin's argument, `files` it may read. -icount makes QEMU repeat parts of blocks: it is off.
     """
     _check_samples(firmware.entry, [sample])
-    with tempfile.TemporaryDirectory(prefix="pingponnx-run-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
         _write_input(folder, [sample], dump=False)
@@ -107,7 +106,7 @@ def qemu_version() -> str | None:
     """The first line that QEMU says about itself; None when it is not installed."""
     try:
         return execute([QEMU, "--version"], cwd=Path.cwd()).output.splitlines()[0]
-    except ToolchainError:
+    except (ToolchainError, IndexError):
         return None
 
 
@@ -134,13 +133,13 @@ def _execute(firmware: Firmware, folder: Path, options: Sequence[str], timeout: 
     )
     result_file = folder / "result.bin"
     if not result_file.exists():
-        what = f"the firmware ended with exit status {done.code} and no result"
+        what = f"the firmware ended with {done.ending} and no result"
         raise ToolchainError(what, command=command, output=done.output)
     result = _read_result(result_file.read_bytes())
     if result.status != _OK:
         raise _failure(result, firmware)
     if done.code:
-        what = f"the firmware ended with exit status {done.code}"
+        what = f"the firmware ended with {done.ending}"
         raise ToolchainError(what, command=command, output=done.output)
     return result
 

@@ -1,16 +1,26 @@
 """What the command line prints and how it ends: JSON, tables, one clear message per failure."""
 
+import contextlib
+import errno
 import json
+import os
+import signal
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 
 from pingponnx.errors import Error, MismatchError
+from pingponnx.signals import Stopped
 
 EXIT_WORSE, EXIT_FAILED = 1, 2
+EXIT_UNREAD = 128 + getattr(signal, "SIGPIPE", 13)
+"""What shells say of a program whose output nobody reads any more."""
+
+_EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE}
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -60,18 +70,48 @@ def _pad(cell: str, width: int) -> str:
 def guarded(run: Callable[[], None], debug: bool = False) -> int:
     """Run the command line; every failure becomes one clear message and an exit code."""
     try:
-        run()
-    except KeyboardInterrupt:
-        stderr.print("interrupted")
-        return EXIT_FAILED
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        code = _exit_code(run)
+        sys.stdout.flush()  # a failure can still be told here
+    except BrokenPipeError:
+        _read_no_more(sys.stdout, sys.stderr)
+        return EXIT_UNREAD
     except Exception as error:  # anything but an Error is a bug of ours: say so
         if debug:
             traceback.print_exc()
-        _complain(error)
+        _complain(_explained(error))
         return EXIT_WORSE if isinstance(error, MismatchError) else EXIT_FAILED
+    return code
+
+
+def _exit_code(run: Callable[[], None]) -> int:
+    try:
+        run()
+    except Stopped as stopped:
+        stderr.print(f"stopped by {stopped.signal.name}: outputs are as they were before, or complete")
+        return 128 + stopped.signal
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # typer turns it into an exit with 1
+            raise leaving.__context__ from None
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     return 0
+
+
+def _explained(error: Exception) -> Exception:
+    """A disk or a system that has no more to give is no bug of ours."""
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        _read_no_more(sys.stdout)  # where the result could not be printed, as a rule
+        what = f"cannot write {error.filename or 'the result'}: {error.strerror}"
+        return Error(what, "free some space, or send it elsewhere")
+    return error
+
+
+def _read_no_more(*streams: TextIO) -> None:
+    """What is still buffered goes nowhere, so that Python does not complain about it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _complain(error: Exception) -> None:

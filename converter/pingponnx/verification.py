@@ -1,10 +1,8 @@
 """Three-way proof: generated C, integer reference and onnxruntime, node by node and end to end."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from pingponnx.pipeline import Conversion, firmware
 from pingponnx.plan import Plan
 from pingponnx.run import Execution, run
 from pingponnx.samples import Sample, feeds, input_bytes, to_ours, to_real, to_theirs
+from pingponnx.workspace import temporary_folder
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5  # how far a float32 value may be from onnxruntime's
 EQUAL_SHARE = 0.999  # int8 values of a node that must equal onnxruntime's, under single rounding
@@ -235,9 +234,9 @@ def _executions(conversion: Conversion, inputs: Sequence[Sequence[bytes]]) -> tu
     """The runs of a traced and of a shipped firmware, built side by side."""
 
     def execution(traced: bool) -> Execution:
-        with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
+        with temporary_folder() as folder:
             sanitize = traced and conversion.target.is_host
-            built = firmware(conversion, Path(folder), trace=traced, sanitize=sanitize)
+            built = firmware(conversion, folder, trace=traced, sanitize=sanitize)
             return run(built, inputs, dump=traced)
 
     with ThreadPoolExecutor(2) as pool:

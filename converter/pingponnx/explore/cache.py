@@ -15,24 +15,31 @@ from pingponnx.targets import Target
 
 
 class Cache:
-    """One JSON file a result, by key, in the user's cache folder; files appear complete or not at all."""
+    """One file a result, by key, in the user's cache folder: a digest, and JSON that has it.
+
+    Files appear complete or not at all; one that is damaged is no result.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cmsis.cache_folder() / "explore"
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The result; None when there is none, or none that can be read."""
+        """The result; None when there is none, or its file is not what was written."""
         try:
-            found = json.loads(self._path(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            noted, _, data = self._path(key).read_bytes().partition(b"\n")
+        except OSError:
             return None
-        return found if isinstance(found, dict) else None
+        if noted != digest(data).encode():
+            return None
+        result: dict[str, Any] = json.loads(data)
+        return result
 
     def put(self, key: str, result: dict[str, Any]) -> None:
-        write_file(self._path(key), (json.dumps(result, indent=1, sort_keys=True) + "\n").encode())
+        data = (json.dumps(result, indent=1, sort_keys=True) + "\n").encode()
+        write_file(self._path(key), digest(data).encode() + b"\n" + data)
 
     def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.json"
+        return self.folder / f"{key}.result"
 
 
 def digest(*parts: bytes) -> str:

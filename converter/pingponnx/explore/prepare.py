@@ -1,7 +1,6 @@
 """From a model on disk to the measurements to make."""
 
 import io
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pingponnx.load import load, static_model
 from pingponnx.measure import find_samples
 from pingponnx.pipeline import Options, normal_form
 from pingponnx.samples import Sample, random_samples, read_samples
+from pingponnx.workspace import temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def _packed(samples: Sequence[Sample]) -> bytes:
 
 
 def _quantized(name: str, model: bytes, samples: bytes) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
-        source, calibration, out = (Path(folder, n) for n in (f"{name}.onnx", "in.npz", "out.onnx"))
+    with temporary_folder() as folder:
+        source, calibration, out = (folder / n for n in (f"{name}.onnx", "in.npz", "out.onnx"))
         source.write_bytes(model)
         calibration.write_bytes(samples)
         quantize(source, out, calibration)

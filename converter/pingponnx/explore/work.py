@@ -1,7 +1,6 @@
 """One measurement as a value that can be sent to another process or machine, and how it is done there."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pingponnx.measure import Subject, measure, subject
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Options
 from pingponnx.targets import get_target
+from pingponnx.workspace import temporary_folder
 
 Result = dict[str, Any]
 
@@ -84,13 +84,13 @@ def perform(work: Work, key: str) -> tuple[str, Result]:
 
 
 def _measure(work: Work) -> Result:
-    with tempfile.TemporaryDirectory(prefix="pingponnx-") as folder:
-        model, samples = Path(folder, f"{work.name}.onnx"), Path(folder, "samples.npz")
+    with temporary_folder() as folder:
+        model, samples = folder / f"{work.name}.onnx", folder / "samples.npz"
         model.write_bytes(work.model)
         samples.write_bytes(work.samples)
         what = subject(model, work.options, samples, work.limit)
         if work.reference is not None:
-            what = _against(what, work.reference, Path(folder, "reference.onnx"))
+            what = _against(what, work.reference, folder / "reference.onnx")
         return _result(_within(what, work.options))
 
 
