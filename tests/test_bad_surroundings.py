@@ -54,23 +54,6 @@ def test_a_place_that_cannot_be_written(where: str, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "a file"
 
 
-def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "out"
-    write_folder(out, {"a.c": "old a", "b.c": "old b"})
-    before, write = listing(tmp_path), Path.write_text
-
-    def full(path: Path, text: str, **options: str) -> int:
-        if path.name == "b.c":
-            raise OSError(28, "No space left on device")
-        return write(path, text, **options)
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(Error, match="No space left on device"):
-        write_folder(out, {"a.c": "new a", "b.c": "new b"})
-    assert listing(tmp_path) == before
-    assert [(out / name).read_text() for name in ("a.c", "b.c")] == ["old a", "old b"]
-
-
 def test_a_result_file_that_cannot_be_written(tmp_path: Path) -> None:
     example = LENET.parent
     arguments = (example / "lenet5_f32.onnx", "--samples", example / "calibration.npz")

@@ -4,6 +4,8 @@ Nothing of it is kept here. What differs between its releases (4.0.0 up to main 
 copy at hand: which functions it has, and the parameters of those whose interface changed.
 """
 
+import base64
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -85,6 +87,9 @@ def find(explicit: Path | None = None) -> CmsisSource:
     vendor = _vendor()
     if vendor is None or not (vendor / "cmsis_nn" / "Include" / _FUNCTIONS_HEADER).is_file():
         raise ToolchainError("the sources of CMSIS-NN are not installed", _HINT)
+    if (damaged := _damaged(vendor)) is not None:
+        message = f"bakenn's copy of CMSIS-NN is damaged: {damaged} is not the file of its wheel"
+        raise ToolchainError(message, "pip install --force-reinstall --no-deps bakenn==1.0.0")
     root = vendor / "cmsis_nn"
     return _source(root, _bundled_version(root), f"bakenn {importlib.metadata.version('bakenn')}")
 
@@ -95,6 +100,19 @@ def _vendor() -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(spec.submodule_search_locations[0]) / "backend" / "cmsis_nn" / "vendor"
+
+
+@functools.cache
+def _damaged(vendor: Path) -> str | None:
+    """The first file of the copy that has not the digest its wheel noted; None when all have."""
+    for file in importlib.metadata.files("bakenn") or ():
+        path = Path(str(file.locate())).resolve()
+        if file.hash is None or not path.is_relative_to(vendor.resolve()):
+            continue
+        found = hashlib.new(file.hash.mode, path.read_bytes() if path.is_file() else b"").digest()
+        if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != file.hash.value:
+            return path.name
+    return None
 
 
 def _bundled_version(root: Path) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pingponnx.errors import Error
 from pingponnx.exchange import exchange
-from pingponnx.workspace import lock, locked_folder, sweep, unlock
+from pingponnx.workspace import held, lock, locked_folder, sweep, unlock
 
 _MARKER = ".pingponnx"  # lists the files that we wrote into a folder
 _ASIDE = ".pingponnx-old"  # ends the name of a folder that is moved out of the way
@@ -33,15 +33,18 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
         folder = folder.resolve()  # a symbolic link stays, what it points to is replaced
         if folder in (Path.cwd().resolve(), *Path.cwd().resolve().parents):
             raise Error(f"{folder} is where you are: it cannot be replaced", "give one in it, like -o c")
-        check_folder(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        sweep(folder.parent, _leftover(folder), _discard)
+        with held(folder.parent):
+            _check(folder)
+            sweep(folder.parent, _leftover(folder), _discard)
         with locked_folder(lambda: _beside(folder)) as staging:
             try:
                 _fill(staging, files)
-                _put(staging, folder)
+                with held(folder.parent):  # one run at a time
+                    _put(staging, folder)
+                    _discard(staging)  # what was there before
             finally:
-                _discard(staging)  # what was not put in place, or what was there before
+                _discard(staging)
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -68,13 +71,26 @@ def write_file(path: Path, data: bytes) -> None:
 def check_folder(folder: Path) -> None:
     """Raise Error unless `folder` is new, empty, or holds nothing but what an earlier run wrote."""
     with _reasons(folder):
-        _recover(folder.resolve())
-        foreign = _foreign(folder)
-    if foreign:
+        folder = folder.resolve()
+        if folder.parent.is_dir():
+            with held(folder.parent):
+                _check(folder)
+
+
+def _check(folder: Path) -> None:
+    _recover(folder)
+    if _present(folder) and (foreign := _foreign(folder)):
         raise Error(
             f"{folder} holds files that pingponnx did not write, such as {foreign[0]!r}",
             "choose an empty or new folder with -o",
         )
+
+
+def _present(folder: Path) -> bool:
+    """Whether there is such a folder; an Error where there is something else of that name."""
+    if folder.exists() and not folder.is_dir():
+        raise Error(f"{folder} exists and is not a folder", "choose another folder with -o")
+    return folder.exists()
 
 
 @contextlib.contextmanager
@@ -106,10 +122,6 @@ def _leftover(path: Path) -> re.Pattern[str]:
 
 def _foreign(folder: Path) -> list[str]:
     """What a folder holds that we did not write."""
-    if not folder.exists():
-        return []
-    if not folder.is_dir():
-        raise Error(f"{folder} exists and is not a folder", "choose another folder with -o")
     ours = {*_listed(folder), _MARKER}
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.name not in ours or e.is_dir(follow_symlinks=False))
@@ -178,27 +190,12 @@ def _settle(folder: Path) -> None:
 
 
 def _put(staging: Path, folder: Path) -> None:
-    """Put `staging` where `folder` is, and the other way round; nothing of others is moved away."""
-    for _ in range(_TRIES):
-        if not folder.exists():
-            try:
-                staging.rename(folder)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-                continue  # another run was faster
-            break
+    """Put `staging` where `folder` is, and the other way round if there is one."""
+    if folder.exists():
         staging.chmod(stat.S_IMODE(folder.stat().st_mode))
-        descriptor = lock(folder, _PATIENCE)  # one exchange at a time, and no sweeping of what it moved
-        try:
-            if not folder.exists():
-                continue
-            _swap(staging, folder)
-        finally:
-            unlock(descriptor)
-        break
+        _swap(staging, folder)
     else:
-        raise Error(f"other runs keep replacing {folder}", "let them end first")
+        staging.rename(folder)
     _settle(folder.parent)
 
 
@@ -228,15 +225,9 @@ def _swap_in_steps(staging: Path, folder: Path) -> None:
 
 def _recover(folder: Path) -> None:
     """Bring back the folder that a run moved away before it was killed, if nothing is in its place."""
-    if folder.exists() or not folder.parent.is_dir():
+    if folder.exists():
         return
     with os.scandir(folder.parent) as entries:
         names = [e.name for e in entries if e.name.endswith(_ASIDE) and _leftover(folder).fullmatch(e.name)]
-    for name in sorted(names):
-        aside = folder.with_name(name)
-        descriptor = lock(aside)
-        try:
-            if descriptor is not None and not folder.exists():
-                aside.rename(folder)
-        finally:
-            unlock(descriptor)
+    if names:
+        folder.with_name(min(names)).rename(folder)

@@ -79,6 +79,16 @@ def locked_folder(name: Callable[[], Path], mode: int = 0o777) -> Iterator[Path]
     raise Error(f"cannot make a temporary folder in {name().parent}", "delete what is left there")
 
 
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep something locked; where that cannot be had, or somebody keeps it for long, go on without."""
+    descriptor = lock(path, _PATIENCE)
+    try:
+        yield
+    finally:
+        unlock(descriptor)
+
+
 def lock(path: Path, patience: float = 0.0) -> int | None:
     """A descriptor that keeps a file or folder locked, for `unlock`; None when that cannot be had.
 
