@@ -28,7 +28,7 @@ from pingponnx.run import run
 from pingponnx.targets import get_target
 from pingponnx.workspace import temporary_folder
 
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 300.0  # seconds
 HANG = 'echo $$ >> "$PIDS"; sleep 1000 & echo $! >> "$PIDS"; wait'
 CRASH = "kill -SEGV $$"
 

@@ -1,5 +1,6 @@
 """What is killed: every command that writes, every cache; in the full run also around compilers and QEMU."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -94,19 +95,32 @@ def _reports(inputs: Path, model: Path) -> tuple[Path, Path]:
 def cases(inputs: Path) -> list[Case]:
     """All of them; models and reports are made in the folder `inputs`."""
     old, new = _model(inputs / "old.onnx", 3), _model(inputs / "new.onnx", 4)
-    command("convert", new, "-o", inputs / "warm")()  # imports everything, so that no child has to
+    with contextlib.redirect_stdout(sys.stderr):
+        command("convert", new, "-o", inputs / "warm")()  # imports everything, so that no child has to
     before, after = _reports(inputs, new)
     convert_old, convert_new = (command("convert", model, "-o", "out") for model in (old, new))
     write = command("report", new, "-o", "out")
     return [
-        Case("convert, a new folder", _nothing, convert_new, ("out",)),
+        Case("convert, a new folder", _nothing, convert_new, ("out",), stride=3),
         Case("convert, over an old one", convert_old, convert_new, ("out",)),
-        Case("convert, in steps", convert_old, _in_steps(convert_new), ("out",), gap=True),
-        Case("report, over an old one", _measured(write, before), _measured(write, after), ("out",)),
+        Case("convert, in steps", convert_old, _in_steps(convert_new), ("out",), gap=True, stride=4),
+        Case(
+            "report, over an old one", _measured(write, before), _measured(write, after), ("out",), stride=2
+        ),
         *_files_of(new, before, after),
         *_caches(inputs),
         *_with_tools(new),
     ]
+
+
+def planted() -> Case:
+    """What the harness has to catch."""
+
+    def in_place() -> int:
+        Path("page.html").write_text("new")
+        return 0
+
+    return Case("written in place, a fault of ours", _files(page_html="old"), in_place, ("page.html",))
 
 
 def _files_of(model: Path, before: Path, after: Path) -> list[Case]:
@@ -132,12 +146,14 @@ def _files_of(model: Path, before: Path, after: Path) -> list[Case]:
             _files(check_md="old", junit_xml="old", check_sarif="old"),
             command(*check, "--sarif", checked[2]),
             checked,
+            stride=3,
         ),
         Case(
             "trend --add --html",
             _in_order(command(*past, before), _files(trend_html="old")),
             command(*add, after, "--html", "trend.html"),
             ("history", "trend.html"),
+            stride=3,
         ),
         Case(
             "quantize",
@@ -185,8 +201,8 @@ def _caches(inputs: Path) -> list[Case]:
     kept = ("cache",)
     return [
         Case("cache of explore", put(1), put(2), ("cache/explore/key.result",), faults=False),
-        Case("cache of CMSIS-NN", _nothing, library, (), same=kept, faults=False),
-        Case("cache of the plugin, damaged", damaged, compiled, (), same=kept, stride=3, faults=False),
+        Case("cache of CMSIS-NN", _nothing, library, (), same=kept, stride=3, faults=False),
+        Case("cache of the plugin, damaged", damaged, compiled, (), stride=4, faults=False),
     ]
 
 

@@ -113,13 +113,14 @@ def fresh(folder: Path, base: Path | None = None) -> None:
 
 
 def unit(folder: Path, name: str) -> Mapping[str, bytes] | None:
-    """All bytes of a file or folder; None when there is none."""
+    """All bytes of a file or folder, without what is recognisably temporary; None when there is none."""
     path = folder / name
     if path.is_file():
         return {"": path.read_bytes()}
     if not path.is_dir():
         return None
-    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+    files = (p for p in sorted(path.rglob("*")) if p.is_file() and not LEFTOVER.fullmatch(p.name))
+    return {str(p.relative_to(path)): p.read_bytes() for p in files}
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -113,6 +113,6 @@ def sweep(case: Case, root: Path, full: bool) -> dict[str, Any]:
     found = Counter(points.point(k, KILL) for k in points.points(stride))
     result: dict[str, Any] = {"changes": points.calls, "killed": sum(found.values()), "found": dict(found)}
     for fault in (FULL, READ_ONLY, BROKEN) if case.faults else ():
-        some = points.points(1 if full else max(3, stride))
+        some = points.points(1 if full else 7 * stride)
         result[fault.name] = sum(1 for k in some if points.point(k, fault))
     return result | {"seconds": round(time.monotonic() - began, 1)}
