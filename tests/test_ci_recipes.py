@@ -15,7 +15,13 @@ from models import Builder, command_line, save
 ROOT = Path(__file__).resolve().parents[1]
 ACTION, GITLAB = ROOT / "action.yml", ROOT / "examples" / "ci" / "gitlab.yml"
 WORKFLOW = ROOT / ".github" / "workflows" / "regression.yml"
-SCHEMAS = {ACTION: "github-actions", WORKFLOW: "github-workflows", GITLAB: "gitlab-ci"}
+NIGHTLY = WORKFLOW.with_name("nightly.yml")
+SCHEMAS = {
+    ACTION: "github-actions",
+    WORKFLOW: "github-workflows",
+    NIGHTLY: "github-workflows",
+    GITLAB: "gitlab-ci",
+}
 LOOSE = "ram=10%\nflash=10%\ncycles=50%\ninstructions=50%"
 
 
@@ -25,6 +31,15 @@ def test_recipes_are_valid(path: Path) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_nightly_workflow_runs_what_make_nightly_does() -> None:
+    (job,) = read_yaml(NIGHTLY)["jobs"].values()
+    targets = job["strategy"]["matrix"]["target"]
+    done = subprocess.run(["make", "-n", "nightly"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (line,) = [line for line in done.stdout.splitlines() if "tools/nightly.sh" in line]
+    assert line.split()[2:] == targets
+    subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True, check=True)
 
 
 def test_inputs_are_never_text_of_a_script() -> None:

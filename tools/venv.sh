@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make .venv and install pingponnx with everything its tests need. $1: the Python to use.
+# Make .venv with the very versions that were tested (requirements.lock, with digests), and pingponnx in place.
+# $1: the Python to use.
 set -eu
 
 python="$1"
@@ -8,5 +9,7 @@ python="$1"
     exit 1
 }
 "$python" -m venv .venv
-.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+pip=".venv/bin/pip install --quiet --disable-pip-version-check"
+$pip --require-hashes --requirement requirements.lock
+$pip --no-deps --no-build-isolation --editable .
 touch .venv/ready

@@ -1,0 +1,56 @@
+"""What is installed and what is shipped: bounds, the lock file, distributions that are the same bytes everywhere."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import lowest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def _locked() -> dict[str, set[str]]:
+    """The versions of each package; systems and Pythons may have different ones."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK, re.MULTILINE):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+def test_the_lock_has_what_the_project_needs_and_no_address() -> None:
+    locked = _locked()
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    for requirement in map(Requirement, wanted):
+        versions = locked[canonicalize_name(requirement.name)]
+        fits = all(requirement.specifier.contains(v, prereleases=True) for v in versions)
+        assert fits, f"{requirement} but {versions}: run `make lock`"
+    assert "://" not in LOCK and "--index" not in LOCK and "--find-links" not in LOCK
+
+
+def test_everything_locked_has_a_digest() -> None:
+    entries = re.split(r"\n(?=\S)", LOCK.strip())
+    assert len(entries) > 60
+    assert [e.split()[0] for e in entries if "--hash=sha256:" not in e] == []
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    """`make lowest` installs exactly these, and runs tests on them."""
+    bounds = lowest.lowest()
+    assert bounds["onnx"] == "1.18" and bounds["numpy"] == "1.26" and len(bounds) >= 16
+
+
+def test_distributions_are_reproducible_and_need_no_checkout() -> None:
+    """Other umasks, times, time zones and folders, and by way of the sdist; the complete run is `make dist-check`."""
+    command = [sys.executable, str(ROOT / "tools" / "dist_check.py"), "--offline"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert len(result["sha256"]) == 2 and {"convert optimised", "verify"} <= set(result["ran"])
