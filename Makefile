@@ -2,7 +2,7 @@
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
 # make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
-.PHONY: demo test check format setup toolchain browser compilers c-matrix bench models calibrate times baseline bench-baseline docs picture conformance fuzz clean
+.PHONY: demo test check format setup toolchain browser compilers c-matrix bench models calibrate times baseline bench-baseline docs picture conformance fuzz kill-points lowest dist-check lock nightly clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,7 +21,7 @@ browser: toolchain
 compilers: toolchain
 	@sh tools/toolchain.sh compilers
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml requirements.lock
 	@sh tools/venv.sh $(PYTHON)
 
 demo: setup
@@ -84,5 +84,27 @@ conformance: setup
 fuzz: setup
 	nice $(BIN)/python tools/fuzz_load.py --seeds ../shared/models/ops
 
+# Every command killed and failed at every change it makes on the disk; docs/hardening.md
+kill-points: setup
+	$(BIN)/python tests/faults/kill_points.py --full
+
+# Tests on the lowest versions that pyproject.toml allows
+lowest: toolchain
+	@sh tools/lowest.sh $(PYTHON)
+
+# sdist and wheel: the same bytes from everywhere, and used where no checkout is
+dist-check: setup
+	$(BIN)/python tools/dist_check.py
+
+# requirements.lock: what .venv is made of
+lock: .venv/ready
+	@sh tools/lock.sh
+
+# Each target is one that is named here and in .github/workflows/nightly.yml
+NIGHTLY := fuzz c-matrix kill-points lowest dist-check
+
+nightly:
+	sh tools/nightly.sh $(NIGHTLY)
+
 clean:
-	rm -rf reports/demo reports/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf reports/demo reports/run .pytest_cache .mypy_cache .ruff_cache .hypothesis .venv-lowest nightly

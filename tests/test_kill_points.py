@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+
 def _points(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(Path(__file__).parent / "faults" / "kill_points.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What is installed and what is shipped: bounds, the lock file, distributions that are the same bytes everywhere."""
+"""What is installed and shipped: lower bounds, the lock file, distributions that are reproducible."""
 
 import json
 import re
@@ -7,10 +7,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import lowest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-import lowest
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -48,7 +47,7 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 
 def test_distributions_are_reproducible_and_need_no_checkout() -> None:
-    """Other umasks, times, time zones and folders, and by way of the sdist; the complete run is `make dist-check`."""
+    """From checkouts of other umasks, times and zones, and from the sdist; more does `make dist-check`."""
     command = [sys.executable, str(ROOT / "tools" / "dist_check.py"), "--offline"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Build sdist and wheel in several ways, which must be the same bytes, and use the wheel where no checkout is.
+"""Build sdist and wheel in several ways, to the same bytes, and use the wheel where no checkout is.
 
 `--offline` installs the wheel beside the packages of the Python that runs this (what CI does); without it pip
 gets everything in a new environment, as a user has it. Prints JSON: digests, and what was run.
@@ -94,7 +94,7 @@ def _environment(folder: Path, wheel: Path, offline: bool) -> Path:
 
 
 def use(python: Path, folder: Path, runs_qemu: bool) -> list[str]:
-    """Commands in a folder with nothing but a model; ends the program when one fails or finds the checkout."""
+    """Commands in a folder with nothing but a model; ends the program when one fails."""
     (folder / "here").mkdir()
     model = shutil.copy(LENET, folder / "here")
     read_only = [path for path in (python.parents[1] / "lib").rglob("pingponnx*") if path.is_dir()]

@@ -1,4 +1,4 @@
-"""The lower bounds of pyproject.toml as pip constraints; --installed: check that they are what is installed."""
+"""Lower bounds of pyproject.toml as pip constraints; --installed: check that they are installed."""
 
 import importlib.metadata
 import re

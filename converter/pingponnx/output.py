@@ -1,6 +1,6 @@
 """Writing results: a folder appears complete or not at all, and nothing of the user's is ever lost.
 
-Not even a process that is killed leaves a mixture: docs/decisions/0010-folders-are-exchanged.md.
+Not even a process that is killed leaves a mixture: docs/decisions/0011-folders-are-exchanged.md.
 """
 
 import contextlib

@@ -33,7 +33,9 @@ def with_shim() -> int | None:
         out = Path(folder) / "shim.so"
         flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
         subprocess.run(["cc", *flags, str(SHIM), "-o", str(out), "-ldl"], check=True)
-        return subprocess.run([sys.executable, *sys.argv], env={**os.environ, "LD_PRELOAD": str(out)}).returncode
+        return subprocess.run(
+            [sys.executable, *sys.argv], env={**os.environ, "LD_PRELOAD": str(out)}
+        ).returncode
 
 
 def main() -> None:
