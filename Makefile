@@ -89,8 +89,8 @@ kill-points: setup
 	$(BIN)/python tests/faults/kill_points.py --full
 
 # Tests on the lowest versions that pyproject.toml allows
-lowest: toolchain
-	@sh tools/lowest.sh $(PYTHON)
+lowest: setup
+	@sh tools/lowest.sh
 
 # sdist and wheel: the same bytes from everywhere, and used where no checkout is
 dist-check: setup
