@@ -10,7 +10,7 @@ from pingponnx.pipeline import Conversion
 from pingponnx.samples import Sample, feeds
 
 WARN = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZE = ["-g1", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 def literal(data: Array) -> str:

@@ -265,7 +265,7 @@ def test_two_instances_interleaved_give_the_same_as_alone(tmp_path: Path) -> Non
     _write(tiny("tiny_images", tmp_path, target="host").sources, tmp_path / "c")
     _write({"pingponnx_trace.h": TRACE, "main.c": INTERLEAVED}, tmp_path / "c")
     files = ["main.c", "tiny_images.c", "tiny_images_data.c"]
-    sanitize = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-sanitize=alignment"]
+    sanitize = ["-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-sanitize=alignment"]
     _compile(tmp_path / "c", "program", "-DPINGPONNX_TRACE", *sanitize, *files)
     _run(tmp_path / "c" / "program")
 

@@ -57,40 +57,26 @@ def path(request: pytest.FixtureRequest, examples: Path, tmp_path: Path) -> Path
     return folder / f"{name}.onnx"
 
 
-every_model = pytest.mark.parametrize("path", NAMES, indirect=True)
-
-
 def outputs_of(path: Path, samples: Sequence[Sample], **options: Any) -> list[bytes]:
     found = execute(converted(path, **options), samples, sanitize=True)
     return [b"".join(a.tobytes() for a in outputs) for outputs in found]
 
 
-@every_model
+@pytest.mark.parametrize("path", NAMES, indirect=True)
 def test_the_same_bytes_in_every_mode(path: Path, tmp_path: Path) -> None:
-    resident = converted(path, goal=Goal.RAM)
+    """Rows in any portions, inputs in constant memory, the kernels of two goals: one reference for all."""
+    resident, external, fed = (converted(path, goal=Goal.RAM, input_mode=mode) for mode in InputMode)
     samples = random_samples(resident.graph)[:2]
-    wanted = [b"".join(a.tobytes() for a in found) for found in execute(resident, samples, sanitize=True)]
-    for mode in (InputMode.EXTERNAL, InputMode.ROWS):
-        assert outputs_of(path, samples, goal=Goal.RAM, input_mode=mode) == wanted
-    assert outputs_of(path, samples, goal=Goal.CYCLES, input_mode=InputMode.EXTERNAL) == wanted
-
-
-@every_model
-def test_rows_fed_in_any_portions(path: Path, tmp_path: Path) -> None:
-    conversion = converted(path, goal=Goal.RAM, input_mode=InputMode.ROWS)
-    samples = random_samples(conversion.graph)[:2]
-    data = data_header(conversion, samples, outputs_of(path, samples))
-    compile_and_run(conversion, FED.replace("SETUP", ""), data, tmp_path)
-
-
-@every_model
-def test_external_inputs_are_constants(path: Path, tmp_path: Path) -> None:
-    conversion = converted(path, goal=Goal.RAM, input_mode=InputMode.EXTERNAL)
-    samples = random_samples(conversion.graph)[:2]
-    data = data_header(conversion, samples, outputs_of(path, samples))
-    first = feeds(conversion.graph, samples[0])[conversion.graph.inputs[0]]
-    main = EXTERNAL.replace("DATA", f"{{{literal(first)}}}")
-    compile_and_run(conversion, main, data, tmp_path)
+    found = execute(resident, samples, sanitize=True)
+    data = data_header(resident, samples, [b"".join(a.tobytes() for a in outputs) for outputs in found])
+    first = feeds(resident.graph, samples[0])[resident.graph.inputs[0]]
+    constants = EXTERNAL.replace("DATA", f"{{{literal(first)}}}")
+    fastest = converted(path, goal=Goal.CYCLES, input_mode=InputMode.EXTERNAL)
+    programs = {"fed": (fed, FED.replace("SETUP", ""))}
+    programs |= {"external": (external, constants), "fastest": (fastest, constants)}
+    for name, (conversion, main) in programs.items():
+        (tmp_path / name).mkdir()
+        compile_and_run(conversion, main, data, tmp_path / name)
 
 
 # -- measured on a board --------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ _HARNESS_FLAGS = (
     "-fno-merge-constants",
     *_SECTIONS,
 )
-_SANITIZE = ("-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+_SANITIZE = ("-g1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ python export.py FOLDER --kept      only what tests/exports keeps
 
 import argparse
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import Message
 from nets import NETS
 
 LEGACY, DYNAMO = range(11, 21), range(18, 24)
 KEPT = {"legacy": (11, 17), "dynamo": (18, 23)}  # static, dynamic
 FIRST = {"transformer": 14}  # the TorchScript exporter has no attention before
 SAMPLES = 2
+_PATH = re.compile(r'File "|(?:^|[\s"])/\w')
 
 
 def variants(name: str, kept: bool) -> Iterator[tuple[str, bool, int]]:
@@ -72,6 +75,24 @@ def export(name: str, exporter: str, dynamic: bool, opset: int, path: Path) -> N
     program.save(str(path))
 
 
+def strip_paths(path: Path) -> None:
+    """Take out what names files of this machine: stack traces that the exporter stores with every node."""
+    model = onnx.load(path)
+    waiting: list[Message] = [model]
+    while waiting:
+        message = waiting.pop()
+        for field, value in message.ListFields():
+            if field.name == "metadata_props":
+                kept = [entry for entry in value if not _PATH.search(entry.value)]
+                del value[:]
+                value.extend(kept)
+            elif field.name == "doc_string" and _PATH.search(value):
+                message.ClearField("doc_string")
+            elif field.type == field.TYPE_MESSAGE:
+                waiting += [value] if isinstance(value, Message) else list(value)
+    onnx.save(model, path)
+
+
 def store_outputs(path: Path, name: str) -> None:
     """Inputs, and onnxruntime's outputs for them without graph optimizations; once for each network."""
     options = onnxruntime.SessionOptions()
@@ -103,6 +124,7 @@ def main() -> None:
                 continue
             try:
                 export(name, exporter, dynamic, opset, path)
+                strip_paths(path)
                 if not path.with_name(f"{name}.npz").exists():
                     store_outputs(path, name)
                 print(f"{path.name}: opset {onnx.load(path).opset_import[0].version}")

@@ -127,6 +127,10 @@ def _driven(one: Layer) -> Iterator[Layer]:
 
 # -- running ----------------------------------------------------------------------------------------
 
+SHARED = ("-DPINGPONNX_SHARED_KERNELS", "-O0")
+"""Flags for large kernels that are functions: one copy for all layers, without optimisation, compiles in a
+fifth of the time under sanitizers. What is specialised and optimised, boards run."""
+
 
 def check_host(
     layers: Sequence[Layer], header: str, tmp_path: Path, core: str = "cortex-m4", flags: Sequence[str] = ()
