@@ -126,6 +126,7 @@ def compile_library(
         while f"{name}.o" in jobs:
             name += "_"
         jobs[f"{name}.o"] = [*options, str(source.resolve())]
+    out.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(out.parent) as folder:
         _compile_all(target, folder, jobs)
         write_file(call_graph_of(out), _join(sorted(folder.glob("*.ci"))).encode())
