@@ -143,10 +143,11 @@ PACKED_INLINE const uint32_t *conv_direct_s8_block(const conv_packed_params_s8 *
 PACKED_INLINE void conv_direct_s8_pixel(const conv_packed_params_s8 *p, const uint32_t *stream,
                                         const int8_t *const *rows, int32_t x, int32_t first, int8_t *output) {
     uint32_t window[CONV_DIRECT_WINDOW / 4];
+    int8_t room[CONV_DIRECT_WINDOW];
     const int8_t *values = (const int8_t *)window;
     if (CONV_DIRECT_GATHERS(p)) {
         window[p->quads - 1] = 0;
-        conv_packed_s8_window(p, rows, x, (int8_t *)window);
+        conv_packed_s8_window(p, rows, x, room, (int8_t *)window);
     } else if (CONV_DIRECT_WHOLE(p)) {
         values = rows[0] + (ptrdiff_t)x * p->stride_w * p->in_c;
     }

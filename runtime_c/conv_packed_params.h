@@ -8,6 +8,7 @@ typedef struct {
     PINGPONNX_CONV_GEOMETRY;
     int32_t input_zero_point, output_zero_point, low, high;
     int32_t quads, unroll; /* of a window's values, which `unroll` divides; if that is 0 of a row's */
+    int32_t row_quads;     /* of each row; what is left of the rows follows those of all */
     int32_t apart;         /* 1: rows of windows may be padding, or not in one piece */
 } conv_packed_params_s8;
 
@@ -31,18 +32,26 @@ static inline int32_t conv_packed_s8_inside(const conv_packed_params_s8 *p, int3
     return !p->apart || (whole && left >= 0 && left + p->kernel_w <= p->in_w);
 }
 
+/* The values of a window's row; `room` is for one that is not in one piece. */
+static inline const int8_t *conv_packed_s8_values(const conv_packed_params_s8 *p, const int8_t *row,
+                                                  int32_t left, int32_t inside, int8_t *room) {
+    if (!p->apart || (row != NULL && inside)) {
+        return row + (ptrdiff_t)left * p->in_c;
+    }
+    conv_packed_s8_gather(p, row, left, room);
+    return room;
+}
+
 /* The window of the unpooled column `x`, from CONV_WINDOW_ROWS(p) rows. */
 static inline void conv_packed_s8_window(const conv_packed_params_s8 *p, const int8_t *const *rows, int32_t x,
-                                         int8_t *to) {
-    const int32_t run = p->kernel_w * p->in_c;
+                                         int8_t *room, int8_t *to) {
+    const int32_t whole = 4 * p->row_quads, rest = p->kernel_w * p->in_c - whole;
     const int32_t left = x * p->stride_w - p->pad_left, inside = conv_packed_s8_inside(p, left);
-    for (int32_t ky = 0; ky < p->kernel_h; ++ky, to += run) {
-        const int8_t *row = rows[ky * p->dilation_h];
-        if (!p->apart || (row != NULL && inside)) {
-            memcpy(to, row + (ptrdiff_t)left * p->in_c, (size_t)run);
-        } else {
-            conv_packed_s8_gather(p, row, left, to);
-        }
+    int8_t *tail = to + (ptrdiff_t)p->kernel_h * whole;
+    for (int32_t ky = 0; ky < p->kernel_h; ++ky, to += whole, tail += rest) {
+        const int8_t *values = conv_packed_s8_values(p, rows[ky * p->dilation_h], left, inside, room);
+        memcpy(to, values, (size_t)whole);
+        memcpy(tail, values + whole, (size_t)rest);
     }
 }
 

@@ -8,25 +8,51 @@
 #include "conv_packed_params.h"
 #include "packed_fours_s8.h"
 
-/* Expands the window of the unpooled column `x`. */
+/* What is left of a window's rows, when that is not more than a quad and all of them are inside. */
+PACKED_INLINE void conv_packed_s8_last(const conv_packed_params_s8 *p, const int8_t *const *rows,
+                                       ptrdiff_t from, int32_t rest, uint32_t *column) {
+    uint32_t word = 0;
+#pragma GCC unroll 4
+    for (int32_t i = p->kernel_h * rest - 1; i >= 0; --i) {
+        word = word << 8 | (uint8_t)rows[i / rest * p->dilation_h][from + i % rest];
+    }
+    column[0] = sxtb16(word);
+    column[2] = sxtb16_odd(word);
+}
+
+/* Expands the window of the unpooled column `x`; `bytes` has room for what is left of its rows, and for a row.
+ */
 PACKED_INLINE void conv_packed_s8_fill(const conv_packed_params_s8 *p, const int8_t *const *rows, int32_t x,
                                        int8_t *bytes, uint32_t *column) {
-    const int32_t run = p->kernel_w * p->in_c;
-    if (run % 4 != 0) {
-        conv_packed_s8_window(p, rows, x, bytes);
-        packed_s8_expand(column, bytes, p->quads);
-        return;
-    }
-    const int32_t left = x * p->stride_w - p->pad_left, inside = conv_packed_s8_inside(p, left);
-    for (int32_t ky = 0; ky < p->kernel_h; ++ky, column += run) {
-        const int8_t *row = rows[ky * p->dilation_h];
-        const int8_t *values = bytes;
-        if (!p->apart || (row != NULL && inside)) {
-            values = row + (ptrdiff_t)left * p->in_c;
-        } else {
-            conv_packed_s8_gather(p, row, left, bytes);
+    const int32_t whole = 4 * p->row_quads, rest = p->kernel_w * p->in_c - whole;
+    const int32_t left = x * p->stride_w - p->pad_left;
+    const int32_t tail = p->quads - p->kernel_h * p->row_quads; /* quads of the rows' rests */
+    int32_t inside = conv_packed_s8_inside(p, left);
+    if (p->kernel_h <= 4 && rest > 0 && p->kernel_h * rest <= 4) {
+        const ptrdiff_t from = (ptrdiff_t)left * p->in_c;
+#pragma GCC unroll 4
+        for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
+            inside &= !p->apart || rows[ky * p->dilation_h] != NULL;
         }
-        packed_s8_expand(column, values, run / 4);
+        if (inside) {
+#pragma GCC unroll 4
+            for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
+                packed_s8_expand(column + ky * whole, rows[ky * p->dilation_h] + from, p->row_quads);
+            }
+            conv_packed_s8_last(p, rows, from + whole, rest, column + p->kernel_h * whole);
+            return;
+        }
+    }
+    int8_t *to = bytes, *const room = bytes + (ptrdiff_t)4 * tail;
+    for (int32_t ky = 0; ky < p->kernel_h; ++ky, column += whole, to += rest) {
+        const int8_t *values = conv_packed_s8_values(p, rows[ky * p->dilation_h], left, inside, room);
+        packed_s8_expand(column, values, p->row_quads);
+        for (int32_t i = 0; i < rest; ++i) {
+            to[i] = values[whole + i];
+        }
+    }
+    if (rest > 0) {
+        packed_s8_expand(column, bytes, tail);
     }
 }
 
@@ -172,7 +198,7 @@ PACKED_INLINE void conv_packed_s8_pixels(const conv_packed_params_s8 *p, const u
         conv_packed_s8_pair(p, stream, column, pool, output);
         return;
     }
-    conv_packed_s8_window(p, rows, x, (int8_t *)column);
+    conv_packed_s8_window(p, rows, x, (int8_t *)column + (ptrdiff_t)4 * p->quads, (int8_t *)column);
     if (pool) {
         conv_packed_s8_one_pool(p, stream, column, output);
     } else {

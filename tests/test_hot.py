@@ -13,7 +13,6 @@ from models import command_line, converted, execute, make_model, make_node, save
 from pingponnx.arguments import byte_count
 from pingponnx.constants import Constant
 from pingponnx.costs import costs
-from pingponnx.cycles import get_flash_model
 from pingponnx.errors import Error
 from pingponnx.hot import HotWeights, hottest
 from pingponnx.ledger import Entry
@@ -111,8 +110,10 @@ def test_the_user_decides_where(tmp_path: Path) -> None:
 
 @pytest.mark.qemu
 def test_memory_moves_and_waits_shrink() -> None:
-    what, flash = subject(EXAMPLE, M4, None, 2), get_flash_model("nucleo-l4r5zi")
-    plain, hot = (measure(what, replace(M4, hot_weights=size), flash) for size in (0, 4096))
+    what = subject(EXAMPLE, M4, None, 2)
+    plain, hot = (
+        measure(what, replace(M4, hot_weights=size, flash_model="nucleo-l4r5zi")) for size in (0, 4096)
+    )
     moved = hot["hot_weights"]["bytes"]
     assert moved == sum(t["bytes"] for t in hot["hot_weights"]["tables"]) and 0 < moved <= 4096
     assert hot["ram"]["static"] == plain["ram"]["static"] + moved

@@ -69,6 +69,13 @@ _SHARED: dict[str, tuple[Any, Any]] = {
         Annotated[str | None, typer.Option("--flash", help="the constants may take no more, like 128K")],
         None,
     ),
+    "flash_model": (
+        Annotated[
+            str | None,
+            typer.Option("--flash-model", help="flash with wait states: short loops, waits are counted"),
+        ],
+        None,
+    ),
     "hot_weights": (
         Annotated[str, typer.Option("--hot-weights", help="RAM for the most read constants, like 4K")],
         "0",

@@ -167,13 +167,11 @@ def report(
     goal: Annotated[list[str] | None, typer.Option("--goal", help="repeatable; balanced")] = None,
     samples: Samples = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="use at most this many samples")] = 10,
-    flash_model: Annotated[str | None, typer.Option("--flash-model", help="add waits for flash")] = None,
     by: Annotated[str, typer.Option("--by", help="print rows by model, node or function")] = "model",
     board: Annotated[Path | None, typer.Option("--import-board", help="CSV of a board's node,cycles")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build, run and compare: RAM, flash, instructions and cycles of every variant, side by side."""
-    from pingponnx.cycles import get_flash_model
     from pingponnx.output import check_folder, write_folder
     from pingponnx.report import render
     from pingponnx.report.document import to_json
@@ -183,8 +181,7 @@ def report(
     check_folder(out)
     goals = [choice(Goal, name, "goal") for name in goal or ["balanced"]]
     matrix = Matrix(target or ["cortex-m4"], variant or ["optimised", "cmsis-nn"], goals)
-    flash = get_flash_model(flash_model, options.targets_file) if flash_model else None
-    content = measure_all(models, options, matrix, samples, limit, stderr, flash)
+    content = measure_all(models, options, matrix, samples, limit, stderr)
     write_folder(out, render(content))
     if as_json:
         print(to_json(content), end="")

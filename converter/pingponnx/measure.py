@@ -16,7 +16,7 @@ from pingponnx.errors import BudgetError, MismatchError, UnsupportedError
 from pingponnx.evaluate import evaluate
 from pingponnx.ir import Array, DType, Graph
 from pingponnx.oracle import Oracle
-from pingponnx.pipeline import Conversion, Options, convert, firmware, normal_form
+from pingponnx.pipeline import Conversion, Options, convert, firmware, flash_of, normal_form
 from pingponnx.plan import InputMode
 from pingponnx.report.picture import picture
 from pingponnx.rewrite.unfolded import conversions
@@ -61,7 +61,7 @@ def find_samples(path: Path) -> Path | None:
     return next((c for c in candidates if c.is_file()), None)
 
 
-def measure(what: Subject, options: Options, flash: FlashModel | None = None) -> dict[str, Any]:
+def measure(what: Subject, options: Options) -> dict[str, Any]:
     """Build, run and judge one variant on one target; the keys are those of report.json's measurements.
 
     Raises MismatchError when prediction, link and execution disagree about memory or instructions.
@@ -71,7 +71,7 @@ def measure(what: Subject, options: Options, flash: FlashModel | None = None) ->
         plain = firmware(conversion, folder)
         execution = run(plain, input_bytes(what.graph, what.samples))
         accounts = None if plain.target.is_host else account(conversion, plain, execution.stack)
-        counted = _count(what, conversion, plain, execution, flash)
+        counted = _count(what, conversion, plain, execution, flash_of(options))
     row = (
         _identity(conversion)
         | {"input_mode": str(options.input_mode), "input_obstacle": None, "budget_obstacle": None}

@@ -1,12 +1,13 @@
 """The stages in a row: ONNX file -> C library, and -> firmware."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pingponnx import cmsis
 from pingponnx.build import OPTIMISATION, Firmware, build
 from pingponnx.constants import Constant, Key, constants
+from pingponnx.cycles import FlashModel, get_flash_model
 from pingponnx.decide import Budget, Task, decide
 from pingponnx.emit import Settings, emit, prefix_of, state_bytes
 from pingponnx.entry import Entry
@@ -43,6 +44,7 @@ class Options:
     hot_weights: int = 0
     ram: int | None = None  # bytes that the arena may take
     flash: int | None = None  # bytes that the constants may take
+    flash_model: str | None = None  # of flash with wait states; None: the target's, if it has one
     cmsis_nn: Path | None = None
     targets_file: Path | None = None
     optimisation: str = OPTIMISATION  # gcc's, for firmware
@@ -104,6 +106,18 @@ class Conversion:
         return state_bytes(self.plan)
 
 
+def flash_of(options: Options) -> FlashModel | None:
+    """The model of the flash's wait states; None for memory without them."""
+    name = options.flash_model or get_target(options.target, options.targets_file).flash_model
+    return get_flash_model(name, options.targets_file) if name else None
+
+
+def target_of(options: Options) -> Target:
+    """The core that code is made for, and how much of it its flash's buffer holds."""
+    target, flash = get_target(options.target, options.targets_file), flash_of(options)
+    return replace(target, code_buffer=flash.code_lines * flash.line_bytes) if flash else target
+
+
 def normal_form(path: Path, options: Options) -> Graph:
     """The rewritten graph that every variant starts from."""
     graph = load(path, options.input_shapes)
@@ -120,7 +134,7 @@ def convert(normal: Graph, options: Options) -> Conversion:
 def conversion(task: Task, options: Options, calls: Calls, memory: Plan) -> Conversion:
     """Emit C for calls that were chosen and planned."""
     sources = emit(task.graph, calls, memory, settings_of(options))
-    target, library = get_target(options.target, options.targets_file), _library(options)
+    target, library = target_of(options), _library(options)
     return Conversion(options, target, task.graph, calls, memory, sources, library)
 
 
@@ -152,7 +166,7 @@ def _library(options: Options) -> cmsis.CmsisSource | None:
 
 
 def _offers(graph: Graph, chosen: Variant, options: Options) -> Offers:
-    target, library = get_target(options.target, options.targets_file), _library(options)
+    target, library = target_of(options), _library(options)
     offered = CmsisNN(library.version, library.functions) if library else None
     found = offers(graph, chosen, options.rounding, target, offered)
     queries = scratch_queries(found)

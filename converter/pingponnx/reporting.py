@@ -13,7 +13,7 @@ from rich.progress import Progress
 from pingponnx import cmsis
 from pingponnx.arguments import spelled
 from pingponnx.build import compiler_version
-from pingponnx.cycles import BoardRow, FlashModel, import_board
+from pingponnx.cycles import BoardRow, import_board
 from pingponnx.errors import Error
 from pingponnx.ir import Graph
 from pingponnx.measure import (
@@ -62,7 +62,6 @@ def measure_all(
     samples: Path | None,
     limit: int,
     console: Console,
-    flash: FlashModel | None = None,
 ) -> dict[str, Any]:
     """Measure every combination, two at a time, with progress on `console`; the content of report.json."""
     settings = matrix.options(base)
@@ -75,7 +74,7 @@ def measure_all(
         jobs = [(what, options) for what in subjects for options in settings]
 
         def one(job: tuple[Subject, Options]) -> dict[str, Any]:
-            row = measure(job[0], job[1], flash)
+            row = measure(job[0], job[1])
             if not console.is_terminal:
                 console.print(f"measured {row['model']}, {row['variant']}, {row['target']}", markup=False)
             progress.advance(task)
@@ -88,7 +87,7 @@ def measure_all(
     beside = {what.file for what in subjects}
     if samples is None and len(beside) == 1:
         (samples,) = beside
-    command = report_command(models, base, matrix, samples, limit, flash)
+    command = report_command(models, base, matrix, samples, limit)
     return document(tool_versions(gcc, library), compare_variants(rows), command)
 
 
@@ -98,7 +97,6 @@ def report_command(
     matrix: Matrix,
     samples: Path | None,
     limit: int,
-    flash: FlashModel | None,
 ) -> str:
     """What a shell has to be told for the same measurements, beside the same files."""
     usual = Options()
@@ -108,7 +106,6 @@ def report_command(
     words += [word for variant in dict.fromkeys(matrix.variants) for word in ("--variant", variant)]
     words += [word for goal in dict.fromkeys(matrix.goals) for word in ("--goal", str(goal))]
     words += ["--samples", samples.name] if samples else []
-    words += ["--flash-model", flash.name] if flash else []
     return shlex.join([*words, "--limit", str(limit), *spelled(shared), "-o", "report"])
 
 

@@ -72,6 +72,8 @@ class Target:
     mve: bool
     fpu: bool
     board: Board | None
+    flash_model: str | None = None  # of its memory with wait states, see cycles.FlashModel
+    code_buffer: int | None = None  # bytes of code that are fetched without waiting; None: all
 
     @property
     def is_host(self) -> bool:
@@ -153,4 +155,5 @@ def _target(name: str, table: Mapping[str, Any], boards: Mapping[str, Board]) ->
         mve="mve" in features,
         fpu="fpu" in features,
         board=None if board is None else boards[board],
+        flash_model=table.get("flash_model"),
     )

@@ -10,7 +10,17 @@ from math import prod
 from pingponnx.calls import Argument, Call, First, Input, Output, RowPointers, Struct
 from pingponnx.fixed_point import Rounding
 from pingponnx.kernels import kernels_for
-from pingponnx.kernels.packed import BLOCK, QUAD, Packed, copy_cycles, ones_cycles, pack
+from pingponnx.kernels.packed import (
+    BLOCK,
+    QUAD,
+    Packed,
+    copy_cycles,
+    longest,
+    ones_cycles,
+    pack,
+    row_quads,
+    window_order,
+)
 from pingponnx.ops import Site
 from pingponnx.ops.conv import Conv
 from pingponnx.ops.window import Window, hw
@@ -27,7 +37,8 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
         return
     whole = _straight(op, site) or _gathers(op, site)
     run = 0 if whole else _run(op, site)
-    packed = pack(op.lower(site), site, run, fill=not _straight(op, site))
+    order = window_order(op, site) if whole else None
+    packed = pack(op.lower(site), site, run, fill=not _straight(op, site), order=order, most=longest(target))
     if packed is None:
         return
     for plain in op.kernels(site):
@@ -62,7 +73,8 @@ def _instead(plain: Call, op: Conv, site: Site, packed: Packed) -> Call:
     fields = {k: v for k, v in old.fields.items() if k != "channel_step"}
     whole = _straight(op, site) or _gathers(op, site)
     unroll, quads = (packed.unroll, packed.quads) if whole else (0, packed.quads // op.window.kernel[0])
-    more = {"quads": quads, "unroll": unroll, "apart": int(any(op.window.pads))}
+    more = {"quads": quads, "unroll": unroll, "row_quads": row_quads(op, site)}
+    more["apart"] = int(any(op.window.pads))
     params = Struct("conv_packed_params_s8", fields | more)
     first = (First(),) if plain.rows.units > 1 else ()
     by_rows = (params, RowPointers(), packed.stream, *first, Output())

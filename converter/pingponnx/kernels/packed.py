@@ -1,31 +1,24 @@
-"""Convolution and fully connected layers with two channels of weights in every 16 bits (packed_s8.h).
+"""Convolution with two channels of weights in every 16 bits (packed_s8.h).
 
 Four output channels and two pixels share every load: 16 multiplications take 14 instructions.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pingponnx.calls import (
-    ALL_ROWS,
-    Accumulator,
     Argument,
     Call,
     First,
     Input,
-    Last,
     Local,
     Output,
-    Part,
     RowPointers,
     Rows,
-    RowValues,
-    RowWindow,
     Scratch,
     Struct,
     Table,
@@ -35,7 +28,6 @@ from pingponnx.ir import Array
 from pingponnx.kernels import kernels_for
 from pingponnx.ops import Site
 from pingponnx.ops.conv import Conv
-from pingponnx.ops.gemm import Gemm
 from pingponnx.ops.linear import Linear
 from pingponnx.ops.window import Window, geometry, hw, lying, row_distance, row_window
 from pingponnx.targets import Target
@@ -49,6 +41,8 @@ _UNROLLED: tuple[int, ...] = (
     16,
 )  # quads in a row without a branch, of which there are kernels
 _SUM_BITS = 24  # of every second channel's sums
+_QUAD_BYTES = 112  # of the code of 4 channels and 2 pixels
+_BLOCK_BYTES = 320  # of what is around it
 
 
 # -- packing ----------------------------------------------------------------------------------------
@@ -63,13 +57,23 @@ class Packed:
     unroll: int
 
 
-def pack(linear: Linear, site: Site, run: int = 0, *, fill: bool = True) -> Packed | None:
+def pack(
+    linear: Linear,
+    site: Site,
+    run: int = 0,
+    *,
+    fill: bool = True,
+    order: Array | None = None,
+    most: int = _UNROLLED[-1],
+) -> Packed | None:
     """The layer's constants; None where packed sums would not be exact, or its scales are not simple.
 
     With a `run` rows of so many values each are filled up to quads, and they are not unrolled. Without
-    `fill` no zeros fill up the last round.
+    `fill` no zeros fill up the last round. `order` is that of a window's values, by default as they are.
+    At `most` so many quads are unrolled.
     """
     weights = linear.weights.reshape(len(linear.weights), -1).astype(np.int64)
+    weights = weights if order is None else weights[:, order]
     if linear.weight_zero_point.any() or not _simple(linear, site.rounding):
         return None
     bias = linear.bias.astype(np.int64) - linear.input_zero_point * weights.sum(axis=1)
@@ -81,7 +85,7 @@ def pack(linear: Linear, site: Site, run: int = 0, *, fill: bool = True) -> Pack
     if run:
         rows = weights.reshape(len(weights), -1, run)
         weights = np.pad(rows, ((0, 0), (0, 0), (0, -run % QUAD))).reshape(len(weights), -1)
-    unroll = 1 if run else _unroll(-(-weights.shape[1] // QUAD), fill=fill)
+    unroll = 1 if run else _unroll(-(-weights.shape[1] // QUAD), fill=fill, most=most)
     quads = -(-weights.shape[1] // (QUAD * unroll)) * unroll
     halves = _halves(weights, quads * QUAD)
     if halves.min() < -(2**15) or halves.max() >= 2**15:  # -128 beside a negative weight
@@ -99,7 +103,7 @@ def _simple(linear: Linear, rounding: Rounding) -> bool:
     return bool((linear.requantizer.shift < 0).all())
 
 
-def _unroll(quads: int, *, fill: bool) -> int:
+def _unroll(quads: int, *, fill: bool, most: int) -> int:
     """How many quads run in a row: rounds, and zeros that may fill up the last one, shall take least."""
 
     def cost(count: int) -> int:
@@ -107,8 +111,15 @@ def _unroll(quads: int, *, fill: bool) -> int:
         zeros = rounds * count - quads
         return _rounds_cycles(rounds, count) + zeros * _QUAD_CYCLES
 
-    counts = [n for n in _UNROLLED if n <= quads and (fill or quads % n == 0)]
+    counts = [n for n in _UNROLLED if n <= min(quads, most) and (fill or quads % n == 0)]
     return min(counts, key=cost)
+
+
+def longest(target: Target) -> int:
+    """Quads that may be unrolled so that a block's code stays in the buffer of a flash with wait states."""
+    if target.code_buffer is None:
+        return _UNROLLED[-1]
+    return max(1, (target.code_buffer - _BLOCK_BYTES) // _QUAD_BYTES)
 
 
 def _halves(weights: Array, depth: int) -> Array:
@@ -151,9 +162,9 @@ def _padded(values: Array, count: int) -> NDArray[np.int64]:
 @kernels_for(Conv)
 def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
     """Rows of outputs from columns of two pixels; with a fused pool also line by line of it."""
-    if not site.quantized or op.group != 1 or site.x.shape[0] != 1 or not _worthwhile(target):
+    if not site.quantized or op.group != 1 or site.x.shape[0] != 1 or not worthwhile(target):
         return
-    packed = pack(op.lower(site), site)
+    packed = pack(op.lower(site), site, order=window_order(op, site), most=longest(target))
     if packed is None:
         return
     name, header = "conv_packed_s8", "conv_packed_s8.h"
@@ -195,7 +206,7 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
         yield replace(call, function="", overlap={}, arguments=part.arguments, rows=part)
 
 
-def _worthwhile(target: Target) -> bool:
+def worthwhile(target: Target) -> bool:
     return target.dsp and not target.mve
 
 
@@ -224,7 +235,8 @@ def _params(op: Conv, site: Site, packed: Packed) -> Struct:
         "pool_stride_h": pool.stride[0],
         "pool_stride_w": pool.stride[1],
     }
-    numbers = {"quads": packed.quads, "unroll": packed.unroll, "apart": int(_apart(op))}
+    numbers = {"quads": packed.quads, "unroll": packed.unroll}
+    numbers |= {"row_quads": row_quads(op, site), "apart": int(_apart(op))}
     fields = geometry(site, op.window) | fields | op.lower(site).fields() | numbers
     return Struct("conv_packed_params_s8", fields)
 
@@ -234,13 +246,23 @@ def _run(op: Conv, site: Site) -> int:
     return op.window.kernel[1] * site.x.shape[-1]
 
 
-def _scratch(op: Conv, packed: Packed, site: Site) -> int:
-    """The column of two pixels and its end, and the bytes of a window that has to be put together."""
+def row_quads(op: Conv, site: Site) -> int:
+    """Quads that come first of each row of a window; 1-D ones may lie as one row: theirs stay in order."""
     run = _run(op, site)
-    column = 16 * packed.quads + 4
-    if run % QUAD:
-        return column + QUAD * packed.quads
-    return column + (run if _apart(op) else 0)
+    return run // QUAD if run % QUAD == 0 or len(site.x.shape) == 4 else 0
+
+
+def window_order(op: Conv, site: Site) -> Array:
+    """Of a window's values: the quads of every row, then what is left of the rows."""
+    rows, whole = op.window.kernel[0], QUAD * row_quads(op, site)
+    values = np.arange(rows * _run(op, site)).reshape(rows, -1)
+    return np.concatenate([values[:, :whole].ravel(), values[:, whole:].ravel()])
+
+
+def _scratch(op: Conv, packed: Packed, site: Site) -> int:
+    """The column of two pixels and its end, what is left of rows, and a row that has to be put together."""
+    tail = packed.quads - op.window.kernel[0] * row_quads(op, site)
+    return 16 * packed.quads + 4 + QUAD * tail + (_run(op, site) if _apart(op) else 0)
 
 
 def _apart(op: Conv) -> bool:
@@ -260,39 +282,6 @@ def _distance(op: Conv, site: Site) -> int:
     return int((done * out_c - done * c).max())
 
 
-# -- fully connected --------------------------------------------------------------------------------
-
-
-@kernels_for(Gemm)
-def fully_connected(op: Gemm, site: Site, target: Target) -> Iterator[Call]:
-    """Four outputs at a time; of one row of inputs also in parts, as ops.gemm."""
-    if not site.quantized or not _worthwhile(target):
-        return
-    packed = pack(op.lower(site), site)
-    if packed is None:
-        return
-    rows, outputs = prod(site.x.shape[:-1]), site.y.shape[-1]
-    sizes = {"rows": rows, "in_n": site.x.shape[-1], "out_n": outputs}
-    fields = sizes | op.lower(site).fields() | {"quads": packed.quads}
-    params, name, header = Struct("gemm_packed_params_s8", fields), "gemm_packed_s8", "gemm_packed_s8.h"
-    part = Rows(
-        f"{name}_part",
-        header,
-        (params, Input(), Part(), RowValues(), First(), Last(), packed.stream, Accumulator(), Output()),
-        {0: RowWindow()},
-        units=ALL_ROWS,
-        accumulator=4 * (outputs + -outputs % 2),
-    )
-    yield Call(
-        name,
-        header,
-        (params, Input(), packed.stream, Output()),
-        macs=op.macs(site),
-        cycles=_gemm_cycles(op, site),
-        rows=part if rows == 1 else None,
-    )
-
-
 # -- cycles -----------------------------------------------------------------------------------------
 
 # Of parts of the kernels, fitted to what the model of the Cortex-M4 counts on the layers of five networks.
@@ -304,8 +293,8 @@ _REST_CYCLES = 40  # a quad of a single pair of channels
 _PAIR_CYCLES = 36  # of a call
 _FILL_CYCLES = 11  # a quad of one pixel's column
 _FILL_ROW_CYCLES = 13  # a row of its window
-_FILL_BYTE_CYCLES = 2  # where it is put together from bytes
-_TFLITE_CYCLES = 4  # more for each value that is scaled
+_FILL_BYTE_CYCLES = 6  # a value that is left of a row
+TFLITE_CYCLES = 4  # more for each value that is scaled
 # of 4 channels and a single pixel
 _ONE_QUAD_CYCLES = 20.5
 _ONE_ROUND_CYCLES = 5.5
@@ -346,31 +335,7 @@ def _cycles(op: Conv, site: Site, packed: Packed) -> int:
     block += _POOL_BLOCK_CYCLES if op.pool else _BLOCK_CYCLES
     of_pair = fours * block + rest * quads * _REST_CYCLES + _PAIR_CYCLES
     of_fill = quads * _FILL_CYCLES + op.window.kernel[0] * _FILL_ROW_CYCLES
-    if _run(op, site) % QUAD:
-        of_fill += QUAD * quads * _FILL_BYTE_CYCLES
+    of_fill += (_run(op, site) - QUAD * row_quads(op, site)) * op.window.kernel[0] * _FILL_BYTE_CYCLES
     of_one = ones_cycles(op, outputs, packed) + copy_cycles(op)
-    scaled = _TFLITE_CYCLES * outputs * (2 * pairs + ones) if site.rounding is Rounding.TFLITE else 0
+    scaled = TFLITE_CYCLES * outputs * (2 * pairs + ones) if site.rounding is Rounding.TFLITE else 0
     return int(lines * (pairs * (of_pair + 2 * of_fill) + ones * of_one + scaled))
-
-
-# The same of a fully connected layer: its quads are of 4 channels and one row.
-_GEMM_QUAD_CYCLES = 20
-_GEMM_ROUND_CYCLES = 11
-_GEMM_SINGLE_CYCLES = 6  # more, of a quad that is in no round
-_GEMM_BLOCK_CYCLES = 48
-_GEMM_REST_CYCLES = 16
-_GEMM_PAIR_CYCLES = 23
-_GEMM_LONG = 32  # GEMM_PACKED_LONG: quads from which on there are rounds of 8
-
-
-def _gemm_cycles(op: Gemm, site: Site) -> int:
-    rows, outputs = prod(site.x.shape[:-1]), site.y.shape[-1]
-    quads = site.x.shape[-1] // QUAD
-    rounds = quads // 8 if quads >= _GEMM_LONG else 0
-    fours, singles = divmod(quads - 8 * rounds, 4)
-    block = quads * _GEMM_QUAD_CYCLES + (rounds + fours) * _GEMM_ROUND_CYCLES
-    block += singles * _GEMM_SINGLE_CYCLES + _GEMM_BLOCK_CYCLES
-    pairs = (outputs % BLOCK + 1) // 2
-    total = outputs // BLOCK * block + pairs * (quads * _GEMM_REST_CYCLES + _GEMM_PAIR_CYCLES)
-    scaled = _TFLITE_CYCLES * outputs if site.rounding is Rounding.TFLITE else 0
-    return rows * (total + scaled)
