@@ -109,13 +109,13 @@ MVE_INLINE mve_s32 mve_s8_dot(const int8_t *weights, int32_t apart, int32_t dept
     "letp lr, 1b\n\t"                                                                                        \
     "vmov %q[s0][" #high "], %q[s0][" #low "], %[a0], %[a1]\n\t"
 
-/* The sums of four channels and two value vectors. */
-MVE_INLINE void mve_s8_dot2(const int8_t *weights, int32_t depth, const int8_t *x0, const int8_t *x1,
-                            const int32_t *constants, mve_s32 *sums0, mve_s32 *sums1) {
+/* The sums of four channels and two value vectors; weights are rows that are `apart`. */
+MVE_INLINE void mve_s8_dot2(const int8_t *weights, int32_t apart, int32_t depth, const int8_t *x0,
+                            const int8_t *x1, const int32_t *constants, mve_s32 *sums0, mve_s32 *sums1) {
 #if defined(PINGPONNX_MVE)
     mve_s32 s0, s1;
     int32_t a0, a1, b0, b1;
-    const int8_t *w0 = weights, *w1 = weights + 2 * depth;
+    const int8_t *w0 = weights, *w1 = weights + 2 * apart;
     const int8_t *y0 = x0, *y1 = x1;
     __asm volatile(
         MVE_PAIR(0, 2) "vmov %q[s1][2], %q[s1][0], %[b0], %[b1]"
@@ -123,7 +123,7 @@ MVE_INLINE void mve_s8_dot2(const int8_t *weights, int32_t depth, const int8_t *
           [x0] "+r"(y0), [x1] "+r"(y1), [c] "+r"(constants), [s0] "=w"(s0), [s1] "=w"(s1)
         : [depth] "r"(depth)
         : "q0", "q1", "q2", "q3", "lr", "memory");
-    w0 = weights + depth, w1 = weights + 3 * depth;
+    w0 = weights + apart, w1 = weights + 3 * apart;
     __asm volatile(
         MVE_PAIR(1, 3) "vmov %q[s1][3], %q[s1][1], %[b0], %[b1]"
         : [a0] "=&Te"(a0), [a1] "=&Te"(a1), [b0] "=&Te"(b0), [b1] "=&Te"(b1), [w0] "+r"(w0), [w1] "+r"(w1),
@@ -132,9 +132,60 @@ MVE_INLINE void mve_s8_dot2(const int8_t *weights, int32_t depth, const int8_t *
         : "q0", "q1", "q2", "q3", "lr", "memory");
     *sums0 = s0, *sums1 = s1;
 #else
-    *sums0 = mve_s8_sums(weights, depth, depth, x0, constants);
-    *sums1 = mve_s8_sums(weights, depth, depth, x1, constants);
+    *sums0 = mve_s8_sums(weights, apart, depth, x0, constants);
+    *sums1 = mve_s8_sums(weights, apart, depth, x1, constants);
 #endif
+}
+
+/* Four sums in the order in which a block's constants have them. */
+MVE_INLINE mve_s32 mve_s8_ordered(const int32_t *sums) {
+#if defined(PINGPONNX_MVE)
+    mve_s32 ordered = vuninitializedq_s32();
+    __asm volatile("vmov %q[ordered][2], %q[ordered][0], %[s0], %[s1]\n\t"
+                   "vmov %q[ordered][3], %q[ordered][1], %[s2], %[s3]"
+                   : [ordered] "+w"(ordered)
+                   : [s0] "r"(sums[0]), [s1] "r"(sums[1]), [s2] "r"(sums[2]), [s3] "r"(sums[3]));
+    return ordered;
+#else
+    return (mve_s32){{sums[0], sums[2], sums[1], sums[3]}};
+#endif
+}
+
+/* The sums of four channels and one value everywhere. */
+MVE_INLINE mve_s32 mve_s8_dot_value(const int8_t *weights, int32_t apart, int32_t depth, int32_t value) {
+    mve_s32 sums;
+#if defined(PINGPONNX_MVE)
+    const int8_t *w1 = weights + apart, *w2 = w1 + apart, *w3 = w2 + apart;
+    int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+    __asm volatile("vdup.8 q0, %[value]\n\t"
+                   "wlstp.8 lr, %[depth], 2f\n"
+                   "1:\n\t"
+                   "vldrb.8 q1, [%[w0]], #16\n\t"
+                   "vmladava.s8 %[a0], q0, q1\n\t"
+                   "vldrb.8 q2, [%[w1]], #16\n\t"
+                   "vmladava.s8 %[a1], q0, q2\n\t"
+                   "vldrb.8 q3, [%[w2]], #16\n\t"
+                   "vmladava.s8 %[a2], q0, q3\n\t"
+                   "vldrb.8 q1, [%[w3]], #16\n\t"
+                   "vmladava.s8 %[a3], q0, q1\n\t"
+                   "letp lr, 1b\n"
+                   "2:\n\t"
+                   "vmov %q[sums][2], %q[sums][0], %[a0], %[a2]\n\t"
+                   "vmov %q[sums][3], %q[sums][1], %[a1], %[a3]"
+                   : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3), [w0] "+r"(weights),
+                     [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3), [sums] "=w"(sums)
+                   : [depth] "r"(depth), [value] "r"(value)
+                   : "q0", "q1", "q2", "q3", "lr", "memory");
+#else
+    for (int32_t c = 0; c < 4; ++c) {
+        uint32_t sum = 0;
+        for (int32_t k = 0; k < depth; ++k) {
+            sum += (uint32_t)(weights[(ptrdiff_t)c * apart + k] * value);
+        }
+        sums.lane[c] = (int32_t)sum;
+    }
+#endif
+    return sums;
 }
 
 MVE_INLINE mve_s32 mve_s8_max(mve_s32 a, mve_s32 b) {

@@ -28,6 +28,7 @@ def _convolutions() -> list[Layer]:
         layer(Conv(Window((3, 3), (2, 2), pads=(0, 0, 1, 1))), (1, 6, 6, 3), (9, 3, 3, 3)),
         layer(Conv(Window((3, 2), (1, 2), (2, 3), (2, 1, 1, 2))), (1, 7, 8, 5), (4, 5, 3, 2)),
         layer(Conv(Window((5, 1), pads=(2, 0, 2, 0))), (1, 11, 4), (5, 4, 5)),
+        layer(Conv(Window((3, 1), (2, 1), (2, 1), (3, 0, 0, 0))), (1, 9, 3), (4, 3, 3)),
         layer(Conv(Window((3, 3), pads=SAME), pool=half), (1, 6, 6, 4), (6, 4, 3, 3), Numbers(scale=0.003)),
         layer(Conv(Window((3, 3)), pool=Window((3, 3), (3, 4))), (1, 8, 9, 4), (4, 4, 3, 3)),
         layer(Conv(Window((2, 2)), pool=Window((3, 1), (3, 2))), (1, 7, 8, 6), (4, 6, 2, 2)),

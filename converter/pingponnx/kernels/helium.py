@@ -114,7 +114,7 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
             {0: row_window(_whole(op))},
         ),
     )
-    yield call
+    found = [call]
     if op.pool is not None and op.pool.kernel[0] > 1:
         part = Rows(
             f"{name}_part",
@@ -124,7 +124,25 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
             units=op.pool.kernel[0],
             step=op.pool.stride[0],
         )
-        yield replace(call, function="", overlap={}, arguments=part.arguments, rows=part)
+        found.append(replace(call, function="", overlap={}, arguments=part.arguments, rows=part))
+    for one in found:
+        yield one
+        if one.scratch and all(w.dilation[1] == 1 or w.kernel[1] == 1 for w in (op.window, flat_op.window)):
+            yield _without_scratch(one, "conv_direct_mve_s8", call.cycles + _stay_cycles(op, site))
+
+
+def _without_scratch(call: Call, name: str, cycles: int) -> Call:
+    """The same where windows stay in the input."""
+
+    def less(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
+        return tuple(a for a in arguments if not isinstance(a, Scratch))
+
+    assert call.rows is not None
+    kind = call.rows.function.rpartition("_")[2]
+    rows = replace(call.rows, function=f"{name}_{kind}", arguments=less(call.rows.arguments))
+    function = name if call.function else ""
+    whole = less(call.arguments)
+    return replace(call, function=function, arguments=whole, scratch=0, cycles=cycles, rows=rows)
 
 
 def _whole(op: Conv) -> Window:
@@ -208,7 +226,7 @@ def depthwise(op: Conv, site: Site, target: Target) -> Iterator[Call]:
     name, header = "depthwise_mve_s8", "depthwise_mve_s8.h"
     pointers = Local(f"const {site.x.dtype.c} *", window.extent[0])
     (h, width), (_, ow) = hw(flat.x.shape), hw(flat.y.shape)
-    yield Call(
+    call = Call(
         name,
         header,
         (conv_params(flat_op, flat), Input(), *inputs, pointers, Output()),
@@ -223,6 +241,10 @@ def depthwise(op: Conv, site: Site, target: Target) -> Iterator[Call]:
             {0: row_window(w)},
         ),
     )
+    yield call
+    if call.scratch and max(w.dilation) == 1:
+        more = _edge_cycles(flat_op, flat)
+        yield _without_scratch(call, "depthwise_direct_mve_s8", call.cycles + more)
 
 
 # -- fully connected --------------------------------------------------------------------------------
@@ -267,10 +289,13 @@ _PAIR_CYCLES = 57  # beside the products of a block of channels: bias, scaling, 
 _SINGLE_CYCLES = 45
 _COPY_CYCLES = 11  # of a row of a window
 _COPY_VECTOR = 3
+_STAY_CYCLES = 27  # of a row of a window, of a block and a pixel
 _DOT_CYCLES = 34  # of a block of a fully connected layer
 _LANES_CYCLES = 104  # of eight channels, 3x3
 _LANES_TAP = 7
 _LANES_PIXEL = 16
+_LANES_STAY = 11  # more, where windows stay in the input
+_LANES_EDGE = 110  # and where some of them is padding
 
 
 def _conv_cycles(op: Conv, site: Site) -> int:
@@ -286,7 +311,29 @@ def _conv_cycles(op: Conv, site: Site) -> int:
     return block * -(-site.y.shape[-1] // _BLOCK) + pixels * copy
 
 
+def _stay_cycles(op: Conv, site: Site) -> int:
+    """More, where windows stay in the input: every row of theirs has its own sums."""
+    pool = op.pool or Window((1, 1))
+    pixels, blocks = prod(hw(site.y.shape)) * prod(pool.kernel), -(-site.y.shape[-1] // _BLOCK)
+    return pixels * blocks * (op.window.kernel[0] * _STAY_CYCLES)
+
+
 def _depthwise_cycles(op: Conv, site: Site) -> int:
     pixels, taps = prod(hw(site.y.shape)), prod(op.window.kernel)
     blocks = -(-site.x.shape[-1] // _LANES)
     return pixels * (blocks * (_LANES_CYCLES + _LANES_TAP * (taps - 9)) + _LANES_PIXEL)
+
+
+def _edge_cycles(op: Conv, site: Site) -> int:
+    """More, where windows stay in the input: some of them are padding."""
+    window, (oh, ow), (h, w) = op.window, hw(site.y.shape), hw(site.x.shape)
+    starts = [
+        np.arange(n) * stride - pad
+        for n, stride, pad in zip((oh, ow), window.stride, window.pads[:2], strict=True)
+    ]
+    inner = [
+        int(((s >= 0) & (s + k <= size)).sum())
+        for s, k, size in zip(starts, window.kernel, (h, w), strict=True)
+    ]
+    edges, blocks = oh * ow - prod(inner), -(-site.x.shape[-1] // _LANES)
+    return blocks * (oh * ow * _LANES_STAY + edges * _LANES_EDGE)
