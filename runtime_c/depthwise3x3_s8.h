@@ -374,4 +374,19 @@ KERNEL void depthwise3x3_s8(const depthwise3x3_params_s8 *p, const int8_t *input
     }
 }
 
+/* The same for short lines, which are laid out on the stack. */
+enum { DEPTHWISE3X3_ROOM = 10 }; /* pairs of columns of two channels */
+
+KERNEL void depthwise3x3_short_s8_row(const depthwise3x3_params_s8 *p, const int8_t *const *rows,
+                                      const int32_t *table, int8_t *output) {
+    depthwise3x3_columns room[DEPTHWISE3X3_ROOM];
+    depthwise3x3_s8_row(p, rows, table, room, output);
+}
+
+KERNEL void depthwise3x3_short_s8(const depthwise3x3_params_s8 *p, const int8_t *input, const int32_t *table,
+                                  int8_t *output) {
+    depthwise3x3_columns room[DEPTHWISE3X3_ROOM];
+    depthwise3x3_s8(p, input, table, room, output);
+}
+
 #endif

@@ -5,9 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from models import command_line
+from models import command_line, save
+from networks import Network
+from pingponnx.arguments import spelled
+from pingponnx.calibrate import quantize
 from pingponnx.costs import costs
 from pingponnx.cycles import get_flash_model
 from pingponnx.measure import measure, subject
@@ -47,6 +51,28 @@ def test_flash_model_only_adds_waits(tmp_path: Path) -> None:
     for node, counts in without.nodes.items():
         assert counts["cycles"] <= slow.nodes[node]["cycles"]
         assert {**counts, "cycles": 0} == {**slow.nodes[node], "cycles": 0}
+
+
+def test_a_flash_model_keeps_loops_short(tmp_path: Path) -> None:
+    """Pointwise layers of 64 channels, unrolled altogether, are longer than the buffer of code lines."""
+    net = Network(64, 8, 8)
+    model = save(net.classifier(net.layer(net.layer("x", 64), 64), 4), tmp_path / "float.onnx")
+    np.savez(
+        tmp_path / "some.npz", in0=np.random.default_rng(1).standard_normal((4, 1, 64, 8, 8), np.float32)
+    )
+    quantize(model, tmp_path / "pointwise.onnx", tmp_path / "some.npz")
+    flash = get_flash_model("nucleo-l4r5zi")
+    cycles = []
+    for name in (None, flash.name):
+        options = replace(OPTIONS, flash_model=name)
+        conversion = convert(normal_form(tmp_path / "pointwise.onnx", options), options)
+        folder = tmp_path / str(name)
+        folder.mkdir()
+        image = firmware(conversion, folder)
+        (sample,) = input_bytes(conversion.graph, random_samples(conversion.graph, 1))
+        cycles.append(costs(image, sample, flash).cycles)
+    assert cycles[1] < 0.75 * cycles[0]
+    assert spelled(options) == ["--flash-model", flash.name]
 
 
 def test_without_a_profiler_instructions_stay_exact_and_cycles_are_unknown(

@@ -99,6 +99,7 @@ def test_what_is_not_offered() -> None:
 
 
 def test_a_tall_map_is_also_offered_by_columns() -> None:
-    by_rows, by_columns = _depthwise((25, 5), 8, _window(1, 1, 1, 1, 1)).offers(FAST)
+    by_rows, short, by_columns = _depthwise((25, 5), 8, _window(1, 1, 1, 1, 1)).offers(FAST)
+    assert by_rows.scratch and not short.scratch and short.cycles > by_rows.cycles
     assert by_columns.cycles < by_rows.cycles
     assert by_rows.rows and by_rows.overlap and not by_columns.rows and not by_columns.overlap

@@ -8,11 +8,14 @@ import pytest
 from host import Run, run_c
 
 from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer
+from pingponnx.calls import Struct
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Array
+from pingponnx.kernels import candidates
 from pingponnx.ops.conv import Conv
 from pingponnx.ops.gemm import Gemm
 from pingponnx.ops.window import Window
+from pingponnx.targets import get_target
 
 CONV, DIRECT, GEMM = "conv_packed_s8.h", "conv_direct_s8.h", "gemm_packed_s8.h"
 SAME = (1, 1, 1, 1)
@@ -227,3 +230,16 @@ def test_scales_of_one_and_more_are_tflites_only() -> None:
     assert one.rounded(Rounding.TFLITE).offers(CONV) == []
     small = layer(Conv(Window((1, 1))), (1, 1, 2, 4), (2, 4, 1, 1), Numbers(0.49, limits=(-3, 3)))
     assert small.rounded(Rounding.TFLITE).offers(CONV)
+
+
+def test_loops_stay_in_the_buffer_of_a_slow_flash() -> None:
+    one = layer(Conv(Window((1, 1))), (1, 4, 4, 64), (8, 64, 1, 1))
+    fast, slow = get_target("cortex-m4"), replace(get_target("cortex-m4"), code_buffer=1024)
+    for header in (CONV, DIRECT):
+        unrolled = []
+        for target in (fast, slow):
+            (call,) = (c for c in candidates(one.op, one.site, target) if c.header == header)
+            params = call.arguments[0]
+            assert isinstance(params, Struct)
+            unrolled.append(params.fields["unroll"])
+        assert unrolled[0] == 16 and 1 < unrolled[1] < 1024 / 112  # type: ignore[operator]

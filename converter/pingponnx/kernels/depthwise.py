@@ -19,6 +19,7 @@ from pingponnx.targets import Target
 _NAME = "depthwise3x3_s8"
 _FOUR = 4  # channels that are laid out together
 _PAIR_BYTES = 24  # of two columns of them
+_ROOM = 120  # bytes that may be laid out on the stack: DEPTHWISE3X3_ROOM
 
 
 @kernels_for(Conv)
@@ -34,6 +35,8 @@ def depthwise(op: Conv, site: Site, target: Target) -> Iterator[Call]:
     rows = _by_rows(op, site, linear)
     if upright:
         yield rows
+        if rows.scratch <= _ROOM:
+            yield _on_the_stack(rows)
     if oh > ow and _fits(op.window.transposed, hw(site.x.shape)[::-1]):
         params, table = _arguments(op, site, linear, columns=True)
         yield replace(
@@ -82,6 +85,17 @@ def _by_rows(op: Conv, site: Site, linear: Linear) -> Call:
             {0: row_window(w)},
         ),
     )
+
+
+def _on_the_stack(call: Call) -> Call:
+    """The same without scratch."""
+    assert call.rows is not None
+    name, rows = "depthwise3x3_short_s8", call.rows
+    by_rows, whole = (tuple(a for a in form.arguments if not isinstance(a, Scratch)) for form in (rows, call))
+    rows = replace(rows, function=f"{name}_row", arguments=by_rows)
+    # the stack is RAM, too: only taken where the arena has to be small
+    cycles = call.cycles + call.cycles // 100 + 1
+    return replace(call, function=name, arguments=whole, scratch=0, cycles=cycles, rows=rows)
 
 
 def _arguments(op: Conv, site: Site, linear: Linear, *, columns: bool) -> tuple[Struct, Table]:

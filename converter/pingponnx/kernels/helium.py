@@ -128,7 +128,7 @@ def convolution(op: Conv, site: Site, target: Target) -> Iterator[Call]:
     for one in found:
         yield one
         if one.scratch and all(w.dilation[1] == 1 or w.kernel[1] == 1 for w in (op.window, flat_op.window)):
-            yield _without_scratch(one, "conv_direct_mve_s8", call.cycles + _stay_cycles(op, site))
+            yield _without_scratch(one, "conv_direct_mve_s8", _stay_cycles(flat_op, flat))
 
 
 def _without_scratch(call: Call, name: str, cycles: int) -> Call:
@@ -289,7 +289,8 @@ _PAIR_CYCLES = 57  # beside the products of a block of channels: bias, scaling, 
 _SINGLE_CYCLES = 45
 _COPY_CYCLES = 11  # of a row of a window
 _COPY_VECTOR = 3
-_STAY_CYCLES = 27  # of a row of a window, of a block and a pixel
+_STAY_PAIR = 77  # more, of a row of two windows that stay in the input, and a block of channels
+_STAY_ROW = 66  # of one's
 _DOT_CYCLES = 34  # of a block of a fully connected layer
 _LANES_CYCLES = 104  # of eight channels, 3x3
 _LANES_TAP = 7
@@ -312,10 +313,29 @@ def _conv_cycles(op: Conv, site: Site) -> int:
 
 
 def _stay_cycles(op: Conv, site: Site) -> int:
-    """More, where windows stay in the input: every row of theirs has its own sums."""
-    pool = op.pool or Window((1, 1))
-    pixels, blocks = prod(hw(site.y.shape)) * prod(pool.kernel), -(-site.y.shape[-1] // _BLOCK)
-    return pixels * blocks * (op.window.kernel[0] * _STAY_CYCLES)
+    """Where windows stay in the input: by rows of windows, two pixels together where nothing is padding."""
+    pool, window, (h, w) = op.pool or Window((1, 1)), op.window, hw(site.x.shape)
+    (kh, kw), channels = window.kernel, site.x.shape[-1]
+    lines, columns = (
+        [i * pool.stride[axis] + k for i in range(n) for k in range(pool.kernel[axis])]
+        for axis, n in enumerate(hw(site.y.shape))
+    )
+    inside = [0 <= x * window.stride[1] - window.pads[1] <= w - kw for x in columns]
+    together = pool.kernel[1] if pool.kernel[1] > 1 else len(columns)  # pixels of which pairs are made
+    pairs = sum(
+        inside[i] and inside[i + 1]
+        for i in range(len(columns) - 1)
+        if i % together % 2 == 0 and i % together + 1 < together
+    )
+    rows = sum(
+        0 <= y * window.stride[0] - window.pads[0] + k * window.dilation[0] < h
+        for y in lines
+        for k in range(kh)
+    )
+    paired, vectors = rows * pairs, -(-kw * channels // _VECTOR)
+    single = len(lines) * kh * len(columns) - 2 * paired
+    block = paired * (_PAIR_VECTOR * vectors + _STAY_PAIR) + single * (_SINGLE_VECTOR * vectors + _STAY_ROW)
+    return block * -(-site.y.shape[-1] // _BLOCK)
 
 
 def _depthwise_cycles(op: Conv, site: Site) -> int:

@@ -47,6 +47,7 @@ static const conv_packed_params_s8 n0_params = {
     127, /* high */
     5, /* quads */
     5, /* unroll */
+    1, /* row_quads */
     1, /* apart */
 };
 
