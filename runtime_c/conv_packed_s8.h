@@ -20,7 +20,8 @@ PACKED_INLINE void conv_packed_s8_last(const conv_packed_params_s8 *p, const int
     column[2] = sxtb16_odd(word);
 }
 
-/* Expands the window of the unpooled column `x`; `bytes` has room for what is left of its rows, and for a row.
+/* Expands the window of the unpooled column `x`; `bytes` has room for what is left of its rows, and for one
+ * of them.
  */
 PACKED_INLINE void conv_packed_s8_fill(const conv_packed_params_s8 *p, const int8_t *const *rows, int32_t x,
                                        int8_t *bytes, uint32_t *column) {
