@@ -202,13 +202,14 @@ def test_the_command_to_reproduce(content: dict[str, Any]) -> None:
         banks=(("dtcm", 4096), ("sram", 65536)),
         pins={"out": "sram"},
         ram=16384,
+        flash_model="slow",
         cmsis_nn=Path("some") / "where",
     )
     model = [Path("any") / "it's.onnx"]
-    words = shlex.split(report_command(model, base, Matrix(["host"]), None, 10, None))
+    words = shlex.split(report_command(model, base, Matrix(["host"]), None, 10))
     assert words[:4] == ["pingponnx", "report", "it's.onnx", "--target"]
     given = "--rounding tflite --float-io --input-shape X --bank dtcm=4096 --bank sram=65536 --pin out=sram"
-    given += " --ram 16384 --cmsis-nn where"
+    given += " --ram 16384 --flash-model slow --cmsis-nn where"
     assert words[words.index("10") + 1 : -2] == [word.replace("X", "x y=1,3,8") for word in given.split()]
 
 
