@@ -1,11 +1,13 @@
-"""Runs generated libraries of many plans in one sanitized program that knows what each call may touch.
+"""Runs generated libraries of many plans in one program, sanitized or as fast as they are delivered.
 
-Before every call, unit or move of a row the whole arena is poisoned for AddressSanitizer except the bytes
-that its step of the plan names; whatever reads or writes others ends the program. (The sanitizer counts in
-granules of eight bytes, so that up to seven bytes before a place stay open.) Arenas, states, inputs and
-fed rows are blocks of the heap, whose surroundings are poisoned anyway.
+The sanitized one knows what each call may touch: before every call, unit or move of a row the whole arena is
+poisoned for AddressSanitizer except the bytes that its step of the plan names; whatever reads or writes
+others ends the program. (The sanitizer counts in granules of eight bytes, so that up to seven bytes before a
+place stay open.) Arenas are as large as planned; they, states, inputs and fed rows are blocks of the heap
+between poisoned zones. All libraries are one translation unit, for kernels that they share compile once.
 """
 
+import re
 import struct
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -15,14 +17,18 @@ from pathlib import Path
 
 from footprints import Footprints
 from pingponnx._paths import runtime_c
+from pingponnx.build import _MODEL_FLAGS, OPTIMISATION
 from pingponnx.emit import prefix_of
 from pingponnx.pipeline import Conversion
 from pingponnx.plan import InputMode, Plan
 
-# Not for undefined behaviour, which triples compile time: `prove` looks for that.
-_SANITIZE = ["-fsanitize=address"]
-_COMPILE = ["cc", "-std=c11", "-O0", "-g1", *_SANITIZE, "-DPINGPONNX_TRACE", "-I."]
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+_SANITIZED = ("-std=c11", "-O0", "-g1", "-DPINGPONNX_TRACE", *SANITIZERS)
+_FAST = (*_MODEL_FLAGS, "-Werror", OPTIMISATION)
+_ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0:redzone=256", "UBSAN_OPTIONS": "print_stacktrace=1"}
 _NEW_RUN = 0xFFFFFFFF
+_PRIVATE = re.compile(r"\b(?:n\d+_|MADE_|KEPT_|ROWS_)\w+")
+"""Names that several libraries have for themselves."""
 
 
 class Crash(Exception):
@@ -50,34 +56,63 @@ class Ran:
     trace: tuple[tuple[int, bytes], ...]
 
 
-def run_all(jobs: Sequence[Job], folder: Path) -> list[Ran]:
-    """One program, one run of each; the models' names must differ."""
+def run_all(jobs: Sequence[Job], folder: Path, libraries: Sequence[Path] = ()) -> list[Ran]:
+    """One sanitized program, one run of each; the models' names must differ.
+
+    `libraries` are archives that they call, sanitized or not. Raises Crash.
+    """
+    prefixes = _write(jobs, folder)
+    for prefix in prefixes:
+        for name in (f"{prefix}.c", f"{prefix}_data.c"):
+            text = (folder / name).read_text()
+            (folder / name).write_text(_PRIVATE.sub(lambda found, own=prefix: f"{own}_{found[0]}", text))
+    main = [f'#include "{prefix}{part}.c"' for prefix in prefixes for part in ("", "_data")]
+    _write_main(jobs, folder, main)
+    command = ["cc", *_SANITIZED, *_includes(jobs), "main.c", *map(str, libraries), "-lm", "-o", "program"]
+    _execute(command, folder)
+    return _run(jobs, folder)
+
+
+def run_fast(jobs: Sequence[Job], folder: Path, libraries: Sequence[Path] = ()) -> list[Ran]:
+    """The same compiled as a user does, file by file and optimised; without traces. Raises Crash."""
+    prefixes = _write(jobs, folder)
+    _write_main(jobs, folder, [])
+    files = ["main.c", *(f"{prefix}{part}.c" for prefix in prefixes for part in ("", "_data"))]
+
+    def compile_some(some: Sequence[str]) -> None:
+        _execute(["cc", *_FAST, *_includes(jobs), "-c", *some], folder)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(compile_some, (files[::2], files[1::2])))
+    objects = [f"{Path(file).stem}.o" for file in files]
+    _execute(["cc", *objects, *map(str, libraries), "-lm", "-o", "program"], folder)
+    return _run(jobs, folder)
+
+
+def _write(jobs: Sequence[Job], folder: Path) -> list[str]:
+    """The libraries' files; their prefixes."""
     prefixes = [prefix_of(job.conversion.graph) for job in jobs]
     assert len(set(prefixes)) == len(prefixes)
     for job in jobs:
         for name, text in job.conversion.sources.items():
             (folder / name).write_text(text)
-    main = [_SUPPORT, *(_case(job, prefix) for job, prefix in zip(jobs, prefixes, strict=True))]
+    return prefixes
+
+
+def _write_main(jobs: Sequence[Job], folder: Path, first: Sequence[str]) -> None:
+    prefixes = [prefix_of(job.conversion.graph) for job in jobs]
+    cases = [case_of(job, prefix) for job, prefix in zip(jobs, prefixes, strict=True)]
     calls = "".join(f"    case_{prefix}();\n" for prefix in prefixes)
-    (folder / "main.c").write_text("\n".join([*main, f"int main(void) {{\n{calls}    return 0;\n}}\n"]))
-    _build(["main.c", *(name for p in prefixes for name in (f"{p}.c", f"{p}_data.c"))], folder)
-    data = b"".join(piece for job in jobs for piece in job.inputs)
-    environment = {"ASAN_OPTIONS": "detect_leaks=0"}
-    done = subprocess.run(["./program"], cwd=folder, input=data, capture_output=True, env=environment)
-    if done.returncode:
-        raise Crash(done.stderr.decode(errors="replace")[-3000:])
-    return list(_runs(jobs, done.stdout))
+    program = f"int main(void) {{\n{calls}    return 0;\n}}\n"
+    (folder / "main.c").write_text("\n".join([*first, _SUPPORT, FEED, *cases, program]))
 
 
-def _build(files: Sequence[str], folder: Path) -> None:
-    """Compiles by two at a time, and links."""
-
-    def compile_some(some: Sequence[str]) -> None:
-        _execute([*_COMPILE, f"-I{runtime_c() / 'port'}", "-c", *some], folder)
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(compile_some, (files[::2], files[1::2])))
-    _execute(["cc", *_SANITIZE, *(f"{Path(f).stem}.o" for f in files), "-lm", "-o", "program"], folder)
+def _includes(jobs: Sequence[Job]) -> list[str]:
+    """Folders of headers, and what CMSIS-NN's glue wants to know, where it is called."""
+    used = [job.conversion.library for job in jobs if job.conversion.library is not None]
+    options = [f"-I{folder}" for library in used for folder in library.include_dirs]
+    options += [f"-D{define}" for library in used for define in library.defines]
+    return ["-I.", f"-I{runtime_c() / 'port'}", *dict.fromkeys(options)]
 
 
 def _execute(command: Sequence[str], folder: Path) -> None:
@@ -85,7 +120,16 @@ def _execute(command: Sequence[str], folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-def _runs(jobs: Sequence[Job], data: bytes) -> Iterator[Ran]:
+def _run(jobs: Sequence[Job], folder: Path) -> list[Ran]:
+    data = b"".join(piece for job in jobs for piece in job.inputs)
+    program = [str(folder / "program")]
+    done = subprocess.run(program, input=data, capture_output=True, env=_ENVIRONMENT, timeout=300)
+    if done.returncode:
+        raise Crash(done.stderr.decode(errors="replace")[-3000:])
+    return list(runs_of(jobs, done.stdout))
+
+
+def runs_of(jobs: Sequence[Job], data: bytes) -> Iterator[Ran]:
     """Records of the program's output; after _NEW_RUN follow a model's outputs."""
     at, trace, waiting = 0, list[tuple[int, bytes]](), list(jobs)
     while at < len(data):
@@ -111,18 +155,20 @@ _SUPPORT = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-void __asan_poison_memory_region(const volatile void *, size_t);
-void __asan_unpoison_memory_region(const volatile void *, size_t);
-
-static uint8_t *watched;        /* the arena that runs */
-static size_t watched_bytes;
-static const uint32_t *expected; /* per event: node, count, then offset and bytes of each place */
 
 static void stop(const char *what) {
     fflush(stdout);
     fputs(what, stderr);
     exit(9);
 }
+
+#if defined(PINGPONNX_TRACE)
+void __asan_poison_memory_region(const volatile void *, size_t);
+void __asan_unpoison_memory_region(const volatile void *, size_t);
+
+static uint8_t *watched;        /* the arena that runs */
+static size_t watched_bytes;
+static const uint32_t *expected; /* per event: node, count, then offset and bytes of each place */
 
 void pingponnx_node_begin(unsigned node) {
     if (*expected++ != node) {
@@ -138,6 +184,8 @@ void pingponnx_node_stop(void) {
     __asan_unpoison_memory_region(watched, watched_bytes);
 }
 
+#endif
+
 static void record(uint32_t node, const void *data, uint32_t bytes) {
     const uint32_t head[2] = {node, bytes};
     fwrite(head, sizeof head, 1, stdout);
@@ -146,15 +194,21 @@ static void record(uint32_t node, const void *data, uint32_t bytes) {
     }
 }
 
+#if defined(PINGPONNX_TRACE)
 void pingponnx_node_end(unsigned node, const void *data, unsigned bytes) {
     record(node, data, bytes);
 }
+#endif
 
 static void watch(void *arena, size_t bytes, const uint32_t *places) {
     memset(arena, 0x5A, bytes);
+#if defined(PINGPONNX_TRACE)
     watched = arena;
     watched_bytes = bytes;
     expected = places;
+#else
+    (void)places;
+#endif
 }
 
 static void *input(size_t bytes) {
@@ -166,11 +220,19 @@ static void *input(size_t bytes) {
 }
 
 static void check(int status) {
-    if (status != 0 || *expected != UINT32_MAX) {
-        stop("the run failed or ended early");
+#if defined(PINGPONNX_TRACE)
+    if (*expected != UINT32_MAX) {
+        stop("the run ended early");
+    }
+#endif
+    if (status != 0) {
+        stop("the run failed");
     }
 }
 
+"""
+
+FEED = """
 /* A row from a block of its own that is gone when its function returns. */
 #define FEED(function, state, image, row_bytes, count)                              \\
     do {                                                                            \\
@@ -184,7 +246,7 @@ static void check(int status) {
 """
 
 
-def _case(job: Job, prefix: str) -> str:
+def case_of(job: Job, prefix: str) -> str:
     """The places of a plan, and a function that runs its library."""
     graph, memory = job.conversion.graph, job.conversion.plan
     numbers = list[int]()
@@ -196,6 +258,7 @@ def _case(job: Job, prefix: str) -> str:
     lines = [
         f'#include "{prefix}.h"',
         f"static const uint32_t places_{prefix}[] = {{{values}}};",
+        f'_Static_assert(sizeof({prefix}_arena) == {memory.arena}, "the arena is as large as planned");',
         f"static void case_{prefix}(void) {{",
         *(f"    void *const input_{i} = input({size});" for i, size in enumerate(sizes)),
         *(f"    {line}" for line in body[memory.input_mode](job, prefix)),

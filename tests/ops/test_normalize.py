@@ -34,6 +34,7 @@ def _cases() -> list[Case]:
         case("InstanceNormalization", _x(2, 6, 5, 4), scale, Constant(_x(6))),
         case("InstanceNormalization", _x(1, 6, 40, 30, mean=10), _x(6), _x(6), epsilon=1e-3),
         case("InstanceNormalization", _x(1, 6, 31), scale, Constant(_x(6))),
+        case("InstanceNormalization", _x(1, 1, 9), Constant(_x(1)), Constant(_x(1))),
         case("MeanVarianceNormalization", _x(2, 3, 5, 4), axes=[0, 2, 3]),
         case("MeanVarianceNormalization", _x(2, 3, 5, 4), axes=[1, 2, 3]),
         case("LpNormalization", _x(3, 4, 5)),

@@ -54,7 +54,7 @@ class Normalize(Operator):
         if len(runs) > _LONGEST:
             site.unsupported(self, f"statistics over axes {self.axes} of shape {shape}")
         sizes = tuple(n for n, _ in runs)
-        if len(sizes) == 2:  # the last axes are a group each: its values are neighbours
+        if len(sizes) == 2 and len(shape) - 1 in self.axes:  # a group's values are neighbours
             return sizes[0], 1, 1, sizes[1]
         return sizes + (1,) * (_LONGEST - len(sizes))
 
