@@ -21,7 +21,9 @@ typedef struct {
             const type *in_x = (const type *)x + broadcast_start(index, p->step_x);                          \
             const type *in_y = (const type *)y + broadcast_start(index, p->step_y);                          \
             for (int32_t i = 0; i < p->shape[5]; ++i) {                                                      \
-                *out++ = *c ? *in_x : *in_y;                                                                 \
+                type value; /* whatever type it really has */                                                \
+                memcpy(&value, *c ? in_x : in_y, sizeof value);                                              \
+                memcpy(out++, &value, sizeof value);                                                         \
                 c += p->step_condition[5];                                                                   \
                 in_x += p->step_x[5];                                                                        \
                 in_y += p->step_y[5];                                                                        \

@@ -57,7 +57,8 @@ class Task:
         """
         needs = (place, *(call and call.needs for call in calls))
         if needs not in self.known:
-            modes = {self.wish.mode, InputMode.ROWS} if len(self.graph.inputs) == 1 else {self.wish.mode}
+            feedable = len(self.graph.inputs) == 1  # if it must be and is not, `plan` says so
+            modes = {self.wish.mode} - {InputMode.ROWS} | ({InputMode.ROWS} if feedable else set())
             self.known[needs] = tuple(
                 smallest(self.graph, calls, mode, placed=place) for mode in sorted(modes)
             )
