@@ -1,14 +1,20 @@
-"""A hundred random networks through the whole pipeline, a few of them on three cores; `make graphs` has more."""
+"""A hundred random networks through the whole pipeline, some on three cores; `make graphs` has more."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
-
 from generated_graphs import networks_of
+
 from graph_proof import Named, Outcome, Ways, libraries, prove_all, prove_on
+from models import Builder, converted, execute, save
+from pingponnx.errors import UnsupportedError
 from pingponnx.fixed_point import Rounding
-from pingponnx.plan import Effort
+from pingponnx.oracle import Oracle
+from pingponnx.plan import Effort, InputMode
+from pingponnx.samples import Sample
 from pingponnx.select import Goal
 from varied_networks import Drawn
 
@@ -57,3 +63,44 @@ def test_networks_on_boards(core: str, tmp_path: Path) -> None:
     networks = [replace(drawn, core=core) for drawn in _drawn(9000, 8)[2:]]
     ways = Ways(goals=[Goal.BALANCED], effort=Effort.FAST)
     _assert_proven(prove_on(core, _named(networks), ways, tmp_path), len(networks))
+
+
+# -- what was wrong once, as small as it gets ---------------------------------------------------------
+
+
+def _chosen() -> onnx.ModelProto:
+    """Where stored float32 values as integers, so that gcc -O3 read them before they were written."""
+    b = Builder()
+    x = b.add("Min", b.add("Softsign", "x"), np.float32(-1.4))
+    y = b.add("Where", b.add("Greater", x, np.float32(0.9)), x, b.normal(3, 1, 1))
+    y = b.add("AveragePool", y, kernel_shape=[2, 1], strides=[3, 3])
+    return b.model({"x": [1, 3, 3, 7]}, y)
+
+
+def _pooled() -> onnx.ModelProto:
+    """gcc -O3 warned of a loop that never runs, on the host and for Cortex-M0."""
+    b = Builder()
+    x, scale = b.qdq("x", 0.05, 0), np.float32(0.05)
+    y = b.add("MaxPool", x, kernel_shape=[1, 2], strides=[1, 3])
+    y = b.add("QuantizeLinear", y, scale, np.int8(0))
+    return b.model({"x": [1, 8, 5, 5]}, b.add("DequantizeLinear", y, scale, np.int8(0)))
+
+
+@pytest.mark.parametrize("make", [_chosen, _pooled])
+def test_optimised_c(make, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Compiled with gcc -O3, where warnings are errors."""
+    model = make()
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    sample = Sample((np.random.default_rng(2).normal(size=shape).astype(np.float32),))
+    path = save(model, tmp_path / "model.onnx")
+    ((got,),) = execute(converted(path, float_io=True, nchw_io=True), [sample])
+    (want,) = Oracle(path).outputs(sample)
+    np.testing.assert_allclose(got.ravel(), want.ravel(), atol=1e-6)
+
+
+def test_smallest_arena_of_two_inputs_that_cannot_be_fed(tmp_path: Path) -> None:
+    """The search for kernels asked for the arena of a network that does not exist."""
+    b = Builder()
+    path = save(b.model({"x": [1, 2, 4], "z": [1, 2, 4]}, b.add("Add", "x", "z")), tmp_path / "model.onnx")
+    with pytest.raises(UnsupportedError, match="2 inputs"):
+        converted(path, goal=Goal.RAM, input_mode=InputMode.ROWS)
