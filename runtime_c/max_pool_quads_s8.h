@@ -41,8 +41,7 @@ KERNEL void max_pool_quads_s8_row(const max_pool_params_s8 *p, const int8_t *con
             const uint32_t best = max_pool_quad(p, rows, first, begin, end, c);
             memcpy(output + c, &best, sizeof best);
         }
-        /* Where c is already, said again for gcc, which warns of an overflow where no channel is left. */
-        for (c = p->in_c & ~3; c < p->in_c; ++c) {
+        for (; c < p->in_c; ++c) {
             output[c] = (int8_t)max_pool_one(p, rows, first, begin, end, c);
         }
         for (c = 0; c < p->in_c && (p->low != INT8_MIN || p->high != INT8_MAX); ++c) {
