@@ -229,8 +229,10 @@ class Varied(Tall):
             self.grow(op_type, x, scale, shift, self.net.normal(channels), scale + np.float32(0.5))
         elif self.rank(x) == 2 and op_type == "LRN":
             self.grow(op_type, x, size=self.draw(st.sampled_from([1, 3, 5])))
-        elif self.rank(x):
+        elif self.rank(x) and op_type == "InstanceNormalization":
             self.grow(op_type, x, scale, shift, epsilon=0.1)
+        else:
+            raise Unfit
 
     def choice(self, x: str) -> None:
         """Where a tensor is larger than some number its values, else others."""
