@@ -2,7 +2,7 @@
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
 # make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
-.PHONY: demo test check format setup toolchain browser compilers c-matrix bench models calibrate times baseline bench-baseline docs picture conformance fuzz kill-points lowest dist-check lock nightly clean
+.PHONY: demo test check format setup toolchain browser compilers c-matrix bench models calibrate times baseline bench-baseline docs picture conformance fuzz kill-points lowest dist-check lock nightly graphs mutants clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -83,6 +83,12 @@ conformance: setup
 # Damaged and hostile models, 200,000 of them: about an hour; docs/hardening.md
 fuzz: setup
 	nice $(BIN)/python tools/fuzz_load.py --seeds ../shared/models/ops
+# Thousands of random networks, and small breaks that the tests must notice: docs/hardening.md
+graphs: setup
+	PYTHONPATH=tests $(BIN)/python tools/generated_graphs.py
+
+mutants: setup
+	$(BIN)/python tools/mutate.py
 
 # Every command killed and failed at every change it makes on the disk; docs/hardening.md
 kill-points: setup

@@ -72,7 +72,7 @@ _ARITHMETIC = {
     ast.Mod: ast.FloorDiv,
     ast.BitOr: ast.BitAnd,
 }
-_NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "sorted": "list"}
+_NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _WORDLESS = (ast.JoinedStr, ast.Raise, ast.arg, ast.AnnAssign)  # messages and types, which nothing depends on
 
 
@@ -116,7 +116,10 @@ def python_mutants(file: str, text: str) -> list[Mutant]:
         new = _changed(node)
         if new is not None and isinstance(node, ast.expr):
             assert node.end_lineno is not None and node.end_col_offset is not None
-            ends = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
+            ends = (
+                starts[node.lineno - 1] + node.col_offset,
+                starts[node.end_lineno - 1] + node.end_col_offset,
+            )
             begin, end = (len(text.encode()[:at].decode()) for at in ends)
             ast.fix_missing_locations(new)
             found.append(Mutant(file, begin, text[begin:end], f"({ast.unparse(new)})"))
@@ -258,7 +261,9 @@ def _limits(tree: Path, area: Area, console: Console) -> list[float]:
     return limits
 
 
-def tried(tree: Path, area: Area, mutant: Mutant, limits: Sequence[float], known: Mapping[Any, str]) -> Result:
+def tried(
+    tree: Path, area: Area, mutant: Mutant, limits: Sequence[float], known: Mapping[Any, str]
+) -> Result:
     path = tree / mutant.file
     text = path.read_text(encoding="utf-8")
     before, after = mutant.lines(text)
@@ -276,7 +281,9 @@ def tried(tree: Path, area: Area, mutant: Mutant, limits: Sequence[float], known
     argument = known.get((mutant.file, before, after), "")
     if argument:
         verdict, by = ("equivalent", argument) if verdict == "survived" else ("wrong argument", by)
-    return Result(area.name, mutant.file, line, before, after, verdict, by, round(time.monotonic() - start, 1))
+    return Result(
+        area.name, mutant.file, line, before, after, verdict, by, round(time.monotonic() - start, 1)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
