@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pingponnx.calibrate import Scheme
 from pingponnx.plan import InputMode
-from random_networks import Shape, Tall
+from random_networks import Network, Shape
 
 OPSET = 19
 LARGEST = 1500  # values of a tensor
@@ -47,7 +47,7 @@ class Unfit(Exception):
     """A step that does not suit its input; the network stays as it was."""
 
 
-class Varied(Tall):
+class Varied(Network):
     """Maps of one and two dimensions; vectors are maps without any."""
 
     def first(self) -> Shape:
@@ -67,7 +67,7 @@ class Varied(Tall):
         self.values |= found
         return list(node.output)
 
-    def rank(self, x: str) -> int:  # type: ignore[override]
+    def rank(self, x: str) -> int:
         """Dimensions of a map."""
         return len(self.values[x]) - 2
 
