@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from drawn_networks import FLOAT, ODD, Drawn
 from models import save
 from pingponnx import cmsis
 from pingponnx.build import compile_library
@@ -34,7 +35,6 @@ from pingponnx.targets import HOST, get_target
 from pingponnx.verification import Agreement, NodeDistance, close, distances, first_difference, joined
 from planned_board import run_board
 from planned_c import Job, Ran, run_all, run_fast
-from varied_networks import FLOAT, ODD, Drawn
 
 SAMPLES = 2
 VARIANTS = ("optimised", "cmsis-nn")
@@ -45,6 +45,7 @@ class Ways:
     """How every network is converted."""
 
     goals: Sequence[Goal] = tuple(Goal)
+    in_turn: bool = False  # one goal a network, instead of all of them
     effort: Effort = Effort.NORMAL
     rounding: Rounding = Rounding.SINGLE
     core: str = ""  # whose kernels all have; else any core's, and CMSIS-NN's those of this computer
@@ -94,12 +95,12 @@ class _Converted:
 def prove_all(networks: Sequence[Named], ways: Ways, folder: Path, libraries: Sequence[Path]) -> Outcome:
     """`libraries`: archives of CMSIS-NN for the host, sanitized and fast."""
     outcome, ready = Outcome(), list[_Converted]()
-    for network in networks:
-        made, found = _convert(network, ways, folder)
+    for number, network in enumerate(networks):
+        goals = [ways.goals[number % len(ways.goals)]] if ways.in_turn else ways.goals
+        made, found = _convert(network, replace(ways, goals=goals), folder)
         outcome.add(found)
         ready += made
-    outcome.counts["programs"] += len(ready)
-    outcome.failures += _run(ready, folder, libraries)
+    outcome.failures += _run(ready, folder, libraries, outcome.counts)
     return outcome
 
 
@@ -274,22 +275,29 @@ def libraries(rounding: Rounding, folder: Path) -> list[Path]:
     ]
 
 
-def _run(ready: Sequence[_Converted], folder: Path, archives: Sequence[Path]) -> list[Failure]:
-    """Failures of all that can be told apart."""
-    if not ready:
-        return []
-    names = list(dict.fromkeys(made.network for made in ready))
-    jobs = [made.job for made in ready]
+def _run(
+    ready: Sequence[_Converted], folder: Path, archives: Sequence[Path], counts: Counter[str]
+) -> list[Failure]:
+    """All sanitized, and one program of each network in turn as fast as it is delivered.
+
+    Failures of all that can be told apart.
+    """
     found: list[Failure] = []
-    for stage, execute, archive in zip(("sanitized C", "fast C"), (run_all, run_fast), archives, strict=True):
+    by_network: dict[str, list[_Converted]] = {}
+    for made in ready:
+        by_network.setdefault(made.network, []).append(made)
+    once = [some[number % len(some)] for number, some in enumerate(by_network.values())]
+    stages = (("sanitized C", run_all, ready), ("fast C", run_fast, once))
+    for (stage, execute, some), archive in zip(stages, archives, strict=True):
         try:
-            ran = execute(jobs, folder, [archive])
+            found += _wrong(some, execute([made.job for made in some], folder, [archive]), stage)
+            counts[stage] += len(some)
         except Exception as error:
-            if len(names) == 1:
-                return [Failure(names[0], stage, f"{type(error).__name__}: {error}")]
-            alone = [[made for made in ready if made.network == name] for name in names]
-            return [failure for some in alone for failure in _run(some, folder, archives)]
-        found += _wrong(ready, ran, stage)
+            if len(by_network) == 1:
+                return [Failure(ready[0].network, stage, f"{type(error).__name__}: {error}")]
+            return [
+                failure for alone in by_network.values() for failure in _run(alone, folder, archives, counts)
+            ]
     return found
 
 

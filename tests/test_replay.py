@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pingponnx.plan.replay
+from pingponnx.calls import RowWindow
 from pingponnx.errors import MemoryPlanError
 from pingponnx.ir import DType
 from pingponnx.plan.replay import verify_plan
@@ -112,6 +113,10 @@ def both(*edits: Edit) -> Edit:
     return edit
 
 
+# Only the first four of six rows that are fed are read.
+_UNREAD = both(tensor("y", shape=(1, 4, 2, 1)), rows(0, windows={0: RowWindow()}))
+
+
 # -- right and wrong --------------------------------------------------------------------------------
 
 
@@ -127,6 +132,7 @@ def test_a_right_plan_passes(name: str) -> None:
     [
         ("in_place", bare(banks=(Bank("dtcm", 0, 32, 40), Bank("sram", 32, 40, 40)))),
         ("in_place", bare(banks=(Bank("dtcm", 0, 64, 64), Bank("sram", 64, 8, 8)))),
+        ("fed", both(_UNREAD, run(">a>a>a>a>>"))),
         ("ring", both(call(0, scratch=4), plan(arena=40, scratch={0: 36}))),
         ("shifted", both(at(y=4), run("aaaa", backward=True))),
         ("shifted", both(tensor("y", dtype=F32), at(x=96))),
@@ -223,6 +229,7 @@ BY_ROWS: list[tuple[str, Edit, str]] = [
     ("reduction", rows(2, arguments=()), "node 'gemm' reads 'flat', whose rows are not those of 't'"),
     ("fed_as_alias", node(1, inputs=("x",)), "node 'conv' reads 'x', whose rows are not those of 'x'"),
     ("fed_as_alias", ring("x", 12, 2, 24, spare=60), "the ring of 'x' does not hold rows of 24"),
+    ("fed", both(_UNREAD, bare(segments=(streamed(">a>a>a>a"), streamed(">>")))), "only 4 of 6 rows of 'x'"),
     ("fed_whole", bare(segments=(streamed(">>>>>"), Segment((0,)))), "only 5 of 6 rows of 'x'"),
     ("fed_whole", bare(segments=(Segment((0,)),)), "tensor 'x' does not exist as a whole"),
     ("fed_whole", bare(input_mode=InputMode.RESIDENT), "no row of 'x' can be fed"),

@@ -1,11 +1,8 @@
-"""Networks of most operators at random, with several inputs and outputs, and ways to convert them.
+"""Networks of most operators at random, with several inputs and outputs.
 
 What an operator makes of shapes is left to onnx's shape inference, so that a step is only its node.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +10,10 @@ import onnx
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from pingponnx.calibrate import Scheme
-from pingponnx.plan import InputMode
 from random_networks import Network, Shape
 
 OPSET = 19
 LARGEST = 1500  # values of a tensor
-DTYPES = FLOAT, INTEGER, ODD = "float32", "int8", "int8 with odd scales"
-CORES = ("host", "cortex-m0", "cortex-m4", "cortex-m55")  # whose kernels run; the host has C for all
 
 _UNARY: dict[str, dict[str, Any]] = {
     "Relu": {},
@@ -349,61 +342,3 @@ def _inferred(node: onnx.NodeProto, values: dict[str, Shape], constants: dict[st
         return {}
     shapes = {o.name: o.type.tensor_type.shape for o in found.graph.output}
     return {n: tuple(d.dim_value for d in s.dim) for n, s in shapes.items()}
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A float32 network, and how it is quantized and converted."""
-
-    model: onnx.ModelProto
-    dtype: str
-    scheme: Scheme
-    float_io: bool
-    nchw_io: bool
-    core: str
-    mode: InputMode
-
-    @property
-    def key(self) -> bytes:
-        """Equal for equal networks that are converted alike."""
-        rest = (self.dtype, self.scheme, self.float_io, self.nchw_io, self.core, self.mode)
-        return self.model.SerializeToString(deterministic=True) + repr(rest).encode()
-
-
-Step = Callable[[str], None]
-
-
-@st.composite
-def drawn(draw: st.DrawFn) -> Drawn:
-    made = Varied(draw)
-    made.more_inputs()
-    inputs = dict(made.values)
-    for name in list(inputs)[1:]:
-        with suppress(Unfit):
-            made.conv(name)
-    steps: list[Step] = [
-        *[made.conv] * 5,
-        *[made.pool] * 3,
-        *[made.activation] * 3,
-        *[made.binary] * 3,
-        *[made.residual, made.concat, made.recurrent, made.dense] * 2,
-        *(made.conv_transpose, made.whole_pool, made.reduce, made.pad, made.resize, made.transpose),
-        *(made.reshape, made.split, made.slice, made.normalise, made.choice, made.product),
-    ]
-    count = draw(st.integers(1, 7))
-    for _ in range(3 * count):  # about a third does not fit
-        step = draw(st.sampled_from(steps))
-        with suppress(Unfit):
-            step(made.latest())
-            count -= 1
-        if not count:
-            break
-    if not set(made.values) - set(inputs):
-        made.grow("Relu", "x")
-    model = made.finished(inputs)
-    scheme = Scheme(draw(st.booleans()), draw(st.booleans()), draw(st.booleans()))
-    mode = draw(st.sampled_from([InputMode.RESIDENT, InputMode.RESIDENT, InputMode.EXTERNAL, InputMode.ROWS]))
-    dtype = draw(st.sampled_from([FLOAT, FLOAT, INTEGER, INTEGER, ODD]))
-    return Drawn(
-        model, dtype, scheme, draw(st.booleans()), draw(st.booleans()), draw(st.sampled_from(CORES)), mode
-    )
