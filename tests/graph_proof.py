@@ -6,7 +6,7 @@ proven alone, so that a failure names its network.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -216,7 +216,25 @@ def _odd(model: onnx.ModelProto) -> onnx.ModelProto:
         other = rng.choice([ends.min, ends.max, int(code), int(code)])
         known[scale].CopyFrom(numpy_helper.from_array(np.asarray(rounded, np.float32), scale))
         known[zero].CopyFrom(numpy_helper.from_array(np.asarray(other, code.dtype), zero))
+    _rescale_biases(model, known)
     return model
+
+
+def _rescale_biases(model: onnx.ModelProto, known: Mapping[str, onnx.TensorProto]) -> None:
+    """Biases are in units of input scale times weight scale, as every quantizer writes them."""
+    made = {n.output[0]: n for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm") or not all(name in made for name in node.input):
+            continue
+        scales = [made[name].input[1] for name in node.input]
+        if len(scales) < 3 or not all(name in known for name in scales):
+            continue
+        x, weight, bias = (numpy_helper.to_array(known[name]) for name in scales)
+        codes = made[node.input[2]].input[0]
+        unit = np.broadcast_to(x * weight, bias.shape).astype(np.float32)
+        value = np.rint(numpy_helper.to_array(known[codes]) * bias / unit).astype(np.int32)
+        known[codes].CopyFrom(numpy_helper.from_array(value, codes))
+        known[scales[2]].CopyFrom(numpy_helper.from_array(unit, scales[2]))
 
 
 # -- the reference ------------------------------------------------------------------------------------

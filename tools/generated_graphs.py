@@ -97,8 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         )
                     outcome.add(found)
                     progress.advance(task, len(some))
-                    done = f"seed {seed}: {outcome.counts['networks']} networks, {len(outcome.failures)} failures"
-                    progress.console.print(done)
+                    done, failed = outcome.counts["networks"], len(outcome.failures)
+                    progress.console.print(f"seed {seed}: {done} networks, {failed} failures")
     failures = [asdict(failure) for failure in outcome.failures]
     print(json.dumps(dict(sorted(outcome.counts.items())) | {"failures": failures}, indent=2))
     return 1 if failures else 0
