@@ -83,6 +83,7 @@ conformance: setup
 # Damaged and hostile models, 200,000 of them: about an hour; docs/hardening.md
 fuzz: setup
 	nice $(BIN)/python tools/fuzz_load.py --seeds ../shared/models/ops
+
 # Thousands of random networks, and small breaks that the tests must notice: docs/hardening.md
 graphs: setup
 	PYTHONPATH=tests $(BIN)/python tools/generated_graphs.py
@@ -107,7 +108,7 @@ lock: .venv/ready
 	@sh tools/lock.sh
 
 # Each target is one that is named here and in .github/workflows/nightly.yml
-NIGHTLY := fuzz c-matrix kill-points lowest dist-check
+NIGHTLY := fuzz c-matrix kill-points lowest dist-check graphs mutants
 
 nightly:
 	sh tools/nightly.sh $(NIGHTLY)

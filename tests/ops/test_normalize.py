@@ -50,6 +50,26 @@ def test_float_equals_onnxruntime_and_c(tmp_path: Path) -> None:
     check_c(cases, tmp_path)
 
 
+def test_declared_distance_is_the_smallest_that_is_harmless() -> None:
+    """Groups side by side: all of one is read, then written, before the next one is read."""
+    for rows, groups in ((3, 2), (4, 3), (5, 1)):
+        case = make_case(
+            "InstanceNormalization", _x(1, groups, rows), Constant(_x(groups)), Constant(_x(groups))
+        )
+
+        def harmless(distance: int, rows: int = rows, groups: int = groups) -> bool:
+            places = [{r * groups + g for r in range(rows)} for g in range(groups)]
+            return not any(
+                {place - distance for place in places[g]} & places[later]
+                for g in range(groups)
+                for later in range(g + 1, groups)
+            )
+
+        safe = next(d for d in range(rows * groups) if all(map(harmless, range(d, rows * groups + 1))))
+        declared = case.op.kernels(case.site)[0].overlap[0]
+        assert declared % 4 == 0 and safe <= declared // 4 <= safe + groups, (rows, groups)
+
+
 def test_groups_of_channels(tmp_path: Path) -> None:
     b = Builder()
     y = "x"
