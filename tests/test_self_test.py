@@ -24,7 +24,7 @@ LENET = "lenet5/lenet5_int8.onnx"
 FLOAT = "lenet5/lenet5_f32.onnx"
 CONSTANTS, OUTPUT = 16, 17
 WARN = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
-SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZE = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 def _status(conversion: Conversion, folder: Path, thing: str = "arena", before: str = "") -> int:

@@ -161,8 +161,8 @@ def _nightly(paths: Sequence[Path]) -> Iterator[Case]:
             yield case(path, **options)
 
 
-def _check(found: Case) -> tuple[int, int]:
-    """Builds made for this machine and for Arm; ends the program when one is wrong."""
+def _check(found: Case) -> tuple[str, int, int]:
+    """Name, builds made for this machine and for Arm; raises AssertionError when one is wrong."""
     builds = [(compiler, level) for compiler in HOST for level in LEVELS]
     message = compare(found, builds)
     assert not message, message
@@ -171,7 +171,7 @@ def _check(found: Case) -> tuple[int, int]:
         for core in CORES:
             for level in levels:
                 compile_arm(found, compiler, core, level)
-    return len(builds), len(ARM) * len(CORES) * len(levels)
+    return found.name, len(builds), len(ARM) * len(CORES) * len(levels)
 
 
 def main() -> None:
@@ -180,11 +180,9 @@ def main() -> None:
     chosen = parser.parse_args().models or sorted((ROOT / "examples").glob("*/*_*.onnx"))
     host = arm = cases = 0
     with ThreadPoolExecutor(2) as pool:
-        for found, (some, others) in zip(_nightly(chosen), pool.map(_check, _nightly(chosen)), strict=True):
+        for name, some, others in pool.map(_check, _nightly(chosen)):
             host, arm, cases = host + some, arm + others, cases + 1
-            print(
-                f"{found.name}: {some} builds for this machine, {others} for Arm", file=sys.stderr, flush=True
-            )
+            print(f"{name}: {some} builds for this machine, {others} for Arm", file=sys.stderr, flush=True)
     print(f"{cases} libraries: {host} builds for this machine gave the same bytes, {arm} for Arm compiled")
 
 
