@@ -81,6 +81,14 @@ def test_every_input_mode_passes(mode: str, examples: Path, tmp_path: Path) -> N
     assert _status(conversion, tmp_path, thing, before) == 0
 
 
+def test_state_is_zero_afterwards(tmp_path: Path) -> None:
+    model = Path(__file__).with_name("exports") / "lstm_state.dynamo.18.onnx"
+    conversion = with_self_test(converted(model, states=(("h", "h_out"), ("c", "c_out"))))
+    prefix = conversion.entry.prefix
+    assert f"{prefix}_reset(arena);" in conversion.sources[f"{prefix}_self_test.c"]
+    assert _status(conversion, tmp_path) == 0
+
+
 def test_damage_is_told(examples: Path, tmp_path: Path) -> None:
     """A bit of a weight; and a device that computes something else, here because it takes something else."""
     conversion = with_self_test(converted(examples / LENET))
