@@ -73,7 +73,8 @@ enum { PACKED_SUMS = 8 }; /* at [4 * pair + pixel] of A, two on of A and B toget
  * fewer of them, and gcc without optimisation too.
  */
 #define PACKED_END 0x80000000u
-#if defined(PINGPONNX_DSP) && defined(PINGPONNX_ALL_REGISTERS)
+/* Values are loaded as words wherever they lie, which -mno-unaligned-access is not to allow. */
+#if defined(PINGPONNX_DSP) && defined(PINGPONNX_ALL_REGISTERS) && defined(__ARM_FEATURE_UNALIGNED)
 #define PACKED_4X2 1
 #define PACKED_ROUNDS(count)                                                                                 \
     "1:\n\t" PACKED_QUADS_##count(0) "add %[x], %[x], #16 * " #count "\n\t"                                  \
