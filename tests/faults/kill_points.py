@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument(
         "--full", action="store_true", help="every point of every case, tools running included"
     )
+    parser.add_argument("--stride", type=int, default=1, help="with --full: only every so many points")
     parser.add_argument("--only", nargs="*", help="names of cases")
     chosen = parser.parse_args()
     if (code := with_shim()) is not None:
@@ -55,13 +56,14 @@ def main() -> None:
 
 
 def _tried(chosen: argparse.Namespace, every: list[Case]) -> None:
+    stride = chosen.stride if chosen.full else None
     results: dict[str, Any] = {}
     for case in every:
         if chosen.only and case.name not in chosen.only:
             continue
         with tempfile.TemporaryDirectory(prefix="kill-points-", dir=MEMORY) as folder:
             try:
-                results[case.name] = sweep(case, Path(folder).resolve(), chosen.full)
+                results[case.name] = sweep(case, Path(folder).resolve(), stride)
             except Wrong as wrong:
                 print(wrong, file=sys.stderr)
                 sys.exit(1)

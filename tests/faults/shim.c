@@ -43,6 +43,12 @@ __attribute__((visibility("default"))) void faults_arm(const char *folder, long 
 __attribute__((visibility("default"))) long faults_calls(void) { return atomic_load(&calls); }
 
 static int below(const char *path) {
+    char whole[8192];
+    if (path != NULL && path[0] != '/') {
+        char here[4096];
+        snprintf(whole, sizeof whole, "%s/%s", getcwd(here, sizeof here) ? here : "", path);
+        path = whole;
+    }
     return path != NULL && strncmp(path, under, under_length) == 0 && path[under_length] == '/';
 }
 

@@ -63,7 +63,7 @@ class Sweep:
             raise Wrong(f"{self.case.name}, {what}: left {left}")
 
     def points(self, stride: int) -> Iterator[int]:
-        """Every stride-th, and the last ones, where the outputs change."""
+        """The first, and every stride-th."""
         return (k for k in range(1, self.calls + 1) if k % stride == 0 or k == 1)
 
     def point(self, k: int, fault: Fault) -> str:
@@ -105,14 +105,18 @@ class Sweep:
         return states.pop() if len(states) == 1 else "each old or new" if states else "new"
 
 
-def sweep(case: Case, root: Path, full: bool) -> dict[str, Any]:
-    """Every kill point of a case, and the points at which the disk is full, read-only or broken."""
+def sweep(case: Case, root: Path, stride: int | None) -> dict[str, Any]:
+    """Kill points of a case, and points at which the disk is full, read-only or broken.
+
+    Each stride-th of them; None: those of the quick run. Errors are tried at fewer where tools run.
+    """
     began = time.monotonic()
     points = Sweep(case, root)
-    stride = 1 if full else case.stride or 1
+    quick, tools = stride is None, case.stride is None
+    stride = (case.stride or 1) if stride is None else stride
     found = Counter(points.point(k, KILL) for k in points.points(stride))
     result: dict[str, Any] = {"changes": points.calls, "killed": sum(found.values()), "found": dict(found)}
     for fault in (FULL, READ_ONLY, BROKEN) if case.faults else ():
-        some = points.points(1 if full else 7 * stride)
+        some = points.points(7 * stride if quick or tools else stride)
         result[fault.name] = sum(1 for k in some if points.point(k, fault))
     return result | {"seconds": round(time.monotonic() - began, 1)}
