@@ -60,7 +60,7 @@ static int below_open(int file) {
         return 0;
     }
     path[length] = 0;
-    return below(path);
+    return path[0] == '/' && below(path); /* a pipe is none */
 }
 
 static void die(void) {
