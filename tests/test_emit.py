@@ -4,16 +4,16 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostile import renamed
 from models import HOST, converted, execute, save
 from pingponnx._paths import cmsis_baseline, runtime_c
 from pingponnx.evaluate import evaluate
@@ -75,27 +75,6 @@ def _run(program: Path) -> bytes:
 # -- names ------------------------------------------------------------------------------------------
 
 
-def _renamed(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """All tensors and nodes called after hostile strings, each once more with a number where they run out."""
-    new: dict[str, str] = {"": ""}
-
-    def name(old: str) -> str:
-        if old not in new:
-            count = len(new) - 1
-            new[old] = names[count % len(names)] + "'" * (count // len(names))
-        return new[old]
-
-    graph = model.graph
-    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        value.name = name(value.name)
-    for node in graph.node:
-        node.input[:] = [name(n) for n in node.input]
-        node.output[:] = [name(n) for n in node.output]
-        node.name = name(f"node {node.name}")
-    graph.name = names[0]
-    return model
-
-
 def _safe(conversion: Conversion) -> None:
     """No name that could harm stands in the C or CMake text, and the manifest is JSON."""
     harmful = [name for name in HOSTILE if comment(name) != name]
@@ -113,7 +92,7 @@ def test_hostile_names_inside_a_model(tmp_path: Path) -> None:
     """Names are rotated, so that every one is an input's, an output's, a constant's and a node's."""
     for turn in range(0, len(HOSTILE), 8):
         names = [n.replace("\x00", "") for n in HOSTILE[turn:] + HOSTILE[:turn]]
-        path = save(_renamed(images(), names), tmp_path / "model.onnx")
+        path = save(renamed(images(), names), tmp_path / "model.onnx")
         conversion = converted(path)
         _safe(conversion)
         samples = random_samples(conversion.graph)[:1]

@@ -63,6 +63,12 @@ def _doubled(turns: int) -> onnx.ModelProto:
     return _constant(*nodes, make_node("Identity", [f"a{turns}"], "big"), a0=_ints(1, 2, 3, 4))
 
 
+def _chained(op_type: str, turns: int) -> onnx.ModelProto:
+    """Each result, of a size that only its values tell, is twice as large."""
+    nodes = [make_node(op_type, [f"a{i}"], f"a{i + 1}") for i in range(turns)]
+    return _constant(*nodes, make_node("Identity", [f"a{turns}"], "big"), a0=_ints(1, 2, 3, 4))
+
+
 def _divided(op_type: str, x: int, y: int) -> onnx.ModelProto:
     """Only shape inference knows the operands before they are computed."""
     nodes = [
@@ -183,6 +189,8 @@ REFUSED: dict[str, tuple[onnx.ModelProto, type[Error], str]] = {
     "a function twice": (_twice(), ModelError, "multiple local functions"),
     "a function of nothing": (_functions([]), ModelError, "computed by no node"),
     "an endless loop": (_loop(10**9), UnsupportedError, "1,000,000,000 turns would be 2,000,000,000 nodes"),
+    "very many axes": (_grown("ConstantOfShape", np.full(5000, 2**40)), ModelError, "has 5000 dimensions"),
+    "indices of indices": (_chained("NonZero", 300), ModelError, "values"),
     "many nodes": (_nodes(30_000), ModelError, f"30,001 {TOO_MANY}"),
     "a constant of 400 GB": (_dims(HUGE, HUGE * 10), ModelError, "100,000,000,000 values"),
     "a negative size": (_dims(-4), ModelError, "no dimension can be negative"),
@@ -224,6 +232,16 @@ def test_sizes_that_take_several_rounds_are_still_folded(tmp_path: Path) -> None
     small.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(_ints(3, 5), "n"))
     graph = load(save(small, tmp_path / "model.onnx"))
     assert [type(node.op).__name__ for node in graph.nodes] == ["Add"]
+
+
+def test_nodes_for_nothing_are_left_out(tmp_path: Path) -> None:
+    idle = helper.make_node("GRU", ["x3", "w", "r"], [], name="idle", hidden_size=2)
+    model = make_model([make_node("Relu", ["x3"], "y")], {"x3": [1, 1, 4]}, ["y"])
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.ones((1, 6, n), np.float32), name) for name, n in (("w", 4), ("r", 2))
+    )
+    model.graph.node.append(idle)
+    assert len(load(save(model, tmp_path / "model.onnx")).nodes) == 1
 
 
 def test_external_data_as_a_bomb(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def convert(
     hot = f", {conversion.hot.bytes:,} B of them in RAM" if conversion.hot.tables else ""
     state = f", state {conversion.state} B" if conversion.state else ""
     what = f"arena {arena:,} B{state}, constants {constants:,} B{hot}"
-    print(f"{out}: {prefix}.h declares {', '.join(functions)}; {what}")
+    print(plain(f"{out}: {prefix}.h declares {', '.join(functions)}; {what}"))
     for bank in conversion.plan.banks:
         print(f"  bank {bank.name}: {bank.bytes:,} of {bank.capacity:,} B")
     for item in fallbacks:
@@ -122,7 +122,7 @@ def quantize(
     with stderr.status("calibrating"):
         scheme = Scheme(not per_tensor, symmetric, unsigned)
         count = run_quantizer(model, out, samples, scheme, input_shapes=options.input_shapes)
-    print(f"{out}: quantized with {count} samples")
+    print(plain(f"{out}: quantized with {count} samples"))
 
 
 @app.command()
@@ -187,7 +187,7 @@ def report(
         print(to_json(content), end="")
     else:
         _print_report(content, by, board)
-        print(f"report written to {out}")
+        print(plain(f"report written to {out}"))
     wrong = [m for m in content["measurements"] if not m["equal_to_reference"]]
     if wrong:
         names = ", ".join(f"{m['model']} ({m['variant']}, {m['target']})" for m in wrong)

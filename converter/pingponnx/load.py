@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from pingponnx.errors import IN_FLOAT32, ModelError, Unsupported, UnsupportedError, damage
 from pingponnx.evaluate import results
 from pingponnx.ir import Array, DType, Graph, Node, Origin, Port, Shape, Tensor, check
+from pingponnx.names import argument, printable
 from pingponnx.onnx_folding import fold, opset_version, static_shapes
 from pingponnx.onnx_functions import write_out
 from pingponnx.onnx_lowering import lower
@@ -33,7 +34,7 @@ def load(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> Graph:
     path = Path(path)
     model = read_model(path, input_shapes or {})
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    return _Builder(_lowered(model)).build(path.stem, checksum)
+    return _Builder(_lowered(model)).build(printable(path.stem), checksum)
 
 
 def load_model(model: onnx.ModelProto, name: str, constants: Mapping[str, Array]) -> Graph:
@@ -128,7 +129,9 @@ class _Builder:
         if dtype is None:
             return
         if value.name not in self.shapes:
-            raise ModelError(f"input {value.name!r} has no shape", f"--input-shape {value.name}=1,...")
+            raise ModelError(
+                f"input {value.name!r} has no shape", f"--input-shape {argument(f'{value.name}=1,...')}"
+            )
         self.tensors[value.name] = Tensor(
             value.name, self.shapes[value.name], dtype, origin=Origin(value.name)
         )

@@ -1,6 +1,7 @@
 """Strings from an ONNX file are a stranger's: made safe here before they reach C, comments or paths."""
 
 import re
+import shlex
 
 from pingponnx.errors import Error
 
@@ -11,10 +12,15 @@ _KEYWORDS = frozenset(  # of C11 and C++17
     restrict return short signed sizeof static struct switch template this thread throw true try typedef
     typename union unsigned using virtual void volatile wchar_t while xor""".split()  # noqa: SIM905 - a list of sixty strings reads worse
 )
-_HEADERS = frozenset(  # of the C library, which generated and kernel headers may include
-    """assert ctype errno float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string
-    time""".split()  # noqa: SIM905 - as above
+_HEADERS = frozenset(  # of C and of what its headers include, from whatever folder comes first
+    """aio alloca assert complex cpio ctype dirent dlfcn endian envz errno error fcntl features fenv float
+    fpu_control fts ftw getopt glob grp iconv inttypes iso646 langinfo libgen limits link locale malloc
+    math memory monetary netdb new newlib paths poll pthread pwd reent regdef regex sched search
+    semaphore setjmp signal spawn stab stdalign stdarg stdatomic stdbool stdckdint stddef stdint stdio
+    stdlib stdnoreturn string strings syscall syslimits syslog tar termios tgmath thread threads time
+    uchar ucontext unctrl unistd unwind utime utmp version wait wchar wctype wordexp xlocale""".split()  # noqa: SIM905 - as above
 )
+_FOREIGN = ("arm_", "cmsis_")  # how headers of CMSIS and of Arm's compilers begin
 _LIBRARY = frozenset(  # first words, without numbers, of what a generated library calls <model>_<name> itself
     """arena begin dequantize feed finish input keep n node output place quantize rest run segment self
     state status steps""".split()  # noqa: SIM905 - as above
@@ -46,7 +52,23 @@ def prefix(model: str, taken: frozenset[str]) -> str:
     """What files and symbols of a model are called; `taken` are the names of headers without suffix."""
     name = identifier(model)
     stem = name.removesuffix("_data")
-    return f"model_{name}" if {name, stem} & (taken | _HEADERS) else name
+    foreign = name.startswith(_FOREIGN) or {name, stem} & (taken | _HEADERS)
+    return f"model_{name}" if foreign else name
+
+
+def printable(text: str) -> str:
+    """A file's name as text: bytes in it that are no UTF-8 become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def argument(text: str) -> str:
+    """`text` as one word of a command that we advise to run."""
+    return text if re.fullmatch(r"[\w.,=:/@%+-]+", text, re.ASCII) else shlex.quote(text)
+
+
+def spreadsheet(text: str) -> str:
+    """A cell of a CSV file that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def comment(text: str) -> str:

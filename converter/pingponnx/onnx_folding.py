@@ -1,6 +1,7 @@
 """Constant folding of ONNX models, with onnxruntime as the calculator, within limits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ _TEXT = {
     "TfIdfVectorizer",
 }
 _ENDLESS = {"GatherElements"}  # takes onnx's reference forever for some wrong indices
-# Whose results are no larger than their inputs
+# Whose results have at most so many values as their inputs, for each axis of these
 _MEASURED = {"NonZero", "Compress", "Unique", "NonMaxSuppression"}
 _MEASURED |= {"SplitToSequence", "SequenceAt", "SequenceErase", "SequenceLength", "ConcatFromSequence"}
 
@@ -88,11 +89,15 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     problem: Exception | None = None
     for follow in (True, False) if may_follow(plain.graph) else (False,):
         try:
-            return shape_inference.infer_shapes(model, strict_mode=True, data_prop=follow)
+            model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=follow)
+            break
         except Exception as error:  # following takes a row of integers for the vector that it was made of
             problem = problem or error
-    assert problem is not None
-    raise ModelError(f"shapes do not fit together: {first_line(problem)}") from problem
+    else:
+        assert problem is not None
+        raise ModelError(f"shapes do not fit together: {first_line(problem)}") from problem
+    check_shapes(static_shapes(model))
+    return model
 
 
 def _annotated(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -157,18 +162,28 @@ def _expressions(model: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[onn
     sources: list[onnx.NodeProto] = []
     for node, source in found:
         sized = node.op_type in _MEASURED or all(name in sizes for name in node.output if name)
+        measured = node.op_type in _MEASURED
         divides = node.op_type in _DIVIDE and node.output[0] not in reals
-        ready = constants if divides else known  # divisors are looked at before they are used
+        ready = constants if divides or measured else known  # what they are given is looked at first
         if divides and ready.issuperset(node.input):
             _check_division(node, [stored[name] for name in node.input])
         if sized and all(not name or name in ready for name in node.input):
-            total += check_work(node, sizes)
+            bounds = (
+                {name: (_most(shapes, node.input),) for name in node.output if name} if measured else sizes
+            )
+            total += check_work(node, bounds)
             nodes.append(node)
             sources.append(source)
             known.update(node.output)
     if total > MAX_FOLDED:
         raise ModelError(f"constant expressions make {total:,} values", "store fewer constants")
     return nodes, sources
+
+
+def _most(shapes: Mapping[str, Shape], names: Iterable[str]) -> int:
+    """How many values a measured result may have."""
+    found = [shapes.get(name, ()) for name in names]
+    return sum(prod(shape) * max(len(shape), 1) for shape in found)
 
 
 def _reals(graph: onnx.GraphProto) -> set[str]:

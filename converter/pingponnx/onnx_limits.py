@@ -21,6 +21,7 @@ MAX_WORK = 2**30  # multiply-adds of one constant expression
 _MAX_WINDOWED = 2**26  # the same where onnxruntime copies out every window
 _MAX_FOLLOWED = 2**16  # elements of one of them
 _DEEPEST_CALL = 64
+_MOST_AXES = 32
 
 # Operators whose results shape inference follows element by element when they are vectors of integers
 _FOLLOWED = {"Add", "Cast", "Concat", "Gather", "Mul", "Slice", "Squeeze", "Sub", "Unsqueeze"}
@@ -45,6 +46,8 @@ def check_limits(model: onnx.ModelProto, messages: Iterable[Message]) -> None:
 def check_size(what: str, dims: Iterable[int]) -> None:
     """Raise ModelError for a shape that is none, or for too many values."""
     shape = tuple(dims)
+    if len(shape) > _MOST_AXES:
+        raise ModelError(f"{what} has {len(shape)} dimensions", f"up to {_MOST_AXES} can be converted")
     if any(n < 0 for n in shape):
         raise ModelError(f"{what} has the shape {list(shape)}", "no dimension can be negative")
     values = prod(shape)

@@ -8,6 +8,7 @@ from onnx import inliner, numpy_helper, version_converter
 
 from pingponnx.errors import IN_FLOAT32, ModelError, Unsupported, UnsupportedError, damage, first_line
 from pingponnx.ir import Array, DType, Shape
+from pingponnx.names import argument
 from pingponnx.onnx_files import read_file
 from pingponnx.onnx_folding import fold, opset_version
 from pingponnx.onnx_functions import with_defaults
@@ -52,6 +53,11 @@ def static_form(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> on
     if model.functions:
         with damage("a function of the model", onnx.checker.ValidationError):
             model = inliner.inline_local_functions(model)
+    working = onnx.GraphProto()
+    working.node.extend(node for node in model.graph.node if any(node.output))
+    if len(working.node) < len(model.graph.node):  # some are for nothing
+        del model.graph.node[:]
+        model.graph.node.extend(working.node)
     _fix_inputs(model, input_shapes)
     return fold(with_defaults(model, opset_version(model)))
 
@@ -107,7 +113,8 @@ def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> No
             if wanted <= 0 and not dim.HasField("dim_value"):
                 spec = ",".join(str(d.dim_value or "?") for d in dims)
                 raise ModelError(
-                    f"input {name!r} has the dynamic shape [{spec}]", f"fix it: --input-shape {name}=1,..."
+                    f"input {name!r} has the dynamic shape [{spec}]",
+                    f"fix it: --input-shape {argument(f'{name}=1,...')}",
                 )
             changed |= wanted != dim.dim_value
             dim.Clear()

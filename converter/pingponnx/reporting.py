@@ -24,6 +24,7 @@ from pingponnx.measure import (
     subject,
     tool_versions,
 )
+from pingponnx.names import printable
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Options, convert, normal_form
 from pingponnx.report import document, sample_note
@@ -32,6 +33,7 @@ from pingponnx.rewrite.unfolded import conversions
 from pingponnx.samples import choose_samples, sample_row
 from pingponnx.select import Goal
 from pingponnx.targets import get_target
+from pingponnx.terminal import plain
 from pingponnx.verification import Agreement, NodeDistance, Verification, verify
 
 _WORKERS = 2
@@ -65,7 +67,7 @@ def measure_all(
 ) -> dict[str, Any]:
     """Measure every combination, two at a time, with progress on `console`; the content of report.json."""
     settings = matrix.options(base)
-    names = [path.stem for path in models]
+    names = [printable(path.stem) for path in models]
     if len(set(names)) != len(names):
         raise Error("two models have the same file name", "rename one: names identify measurements")
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -76,7 +78,9 @@ def measure_all(
         def one(job: tuple[Subject, Options]) -> dict[str, Any]:
             row = measure(job[0], job[1])
             if not console.is_terminal:
-                console.print(f"measured {row['model']}, {row['variant']}, {row['target']}", markup=False)
+                console.print(
+                    plain(f"measured {row['model']}, {row['variant']}, {row['target']}"), markup=False
+                )
             progress.advance(task)
             return row
 

@@ -39,8 +39,12 @@ def print_json(value: Any) -> None:
 
 
 def plain(text: str) -> str:
-    """A line without control characters: names come from strangers and must not drive the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    """A line without control characters: names come from strangers and must not drive the terminal.
+
+    Nor may it be a command to the CI service that reads it.
+    """
+    line = "".join(c if c.isprintable() else "?" for c in text)
+    return f"?{line}" if line.lstrip().startswith(("::", "##[")) else line
 
 
 def yes(value: Any) -> str:

@@ -74,7 +74,7 @@ class _Page:
         if self.show and not webbrowser.open(path.absolute().as_uri()):
             stderr.print("no browser could be started: open the page yourself")
         if not as_json:
-            print(path)
+            print(plain(str(path)))
         return {"html": str(path)}
 
 

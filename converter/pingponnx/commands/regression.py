@@ -91,7 +91,7 @@ def baseline(
     else:
         for line in lines:
             print(plain(line))
-        print(f"{baseline}: {len(content['measurements'])} measurements")
+        print(plain(f"{baseline}: {len(content['measurements'])} measurements"))
 
 
 def _committed(path: Path) -> Any:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pingponnx.check.rows import SCHEMA
 from pingponnx.markdown import cell
+from pingponnx.names import spreadsheet
 from pingponnx.report.conversions import accuracy_rows, conversion_rows
 from pingponnx.report.report_page import report_page
 from pingponnx.report.sources import cycle_note, sample_note, versions
@@ -39,10 +40,15 @@ def render(content: Mapping[str, Any]) -> dict[str, str]:
     rows = content["measurements"]
     return {
         "report.json": to_json(content),
-        "report.csv": frame(rows).to_csv(index=False, lineterminator="\n"),
+        "report.csv": _csv(rows),
         "report.md": _markdown(content),
         "report.html": report_page(content),
     }
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    table = frame(rows).map(lambda value: spreadsheet(value) if isinstance(value, str) else value)
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def _markdown(content: Mapping[str, Any]) -> str:
