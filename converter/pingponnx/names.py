@@ -67,8 +67,9 @@ def argument(text: str) -> str:
 
 
 def spreadsheet(text: str) -> str:
-    """A cell of a CSV file that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    """A cell of a CSV file on one line, which no spreadsheet takes for a formula."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", text)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
 
 def comment(text: str) -> str:

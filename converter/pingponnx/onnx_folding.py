@@ -17,6 +17,7 @@ from pingponnx.onnx_limits import MAX_FOLDED, check_nodes, check_shapes, check_w
 from pingponnx.onnx_subgraphs import captured, unfold
 
 _FOLD_ROUNDS = 64
+_GENEROUS = 32  # times the memory of their results is what such operators take
 _CONSTANTS_ALONE = 4  # IR version since which constants need not be listed as inputs
 _RANDOM = {
     "RandomNormal",
@@ -181,9 +182,9 @@ def _expressions(model: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[onn
 
 
 def _most(shapes: Mapping[str, Shape], names: Iterable[str]) -> int:
-    """How many values a measured result may have."""
+    """How many values a measured result may have, with what it takes to find them."""
     found = [shapes.get(name, ()) for name in names]
-    return sum(prod(shape) * max(len(shape), 1) for shape in found)
+    return _GENEROUS * sum(prod(shape) * max(len(shape), 1) for shape in found)
 
 
 def _reals(graph: onnx.GraphProto) -> set[str]:

@@ -21,7 +21,7 @@ def read_quantization(node: OnnxNode, axis_default: int = 1) -> tuple[Quantizati
     scale = node.constant(1)
     assert scale is not None
     scale = np.atleast_1d(scale.astype(np.float32))
-    if not np.isfinite(scale).all() or (scale <= 0).any():
+    if not scale.size or not np.isfinite(scale).all() or (scale <= 0).any():
         node.unsupported("a scale is zero, negative, infinite or NaN", "quantize the model again")
     tensor = node.inputs[2] if len(node.inputs) > 2 else None
     zero = np.zeros(len(scale), np.int32)
