@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import onnx
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from pingponnx.calibrate import Scheme
@@ -65,6 +66,8 @@ def drawn(draw: st.DrawFn) -> Drawn:
     if not set(made.values) - set(inputs):
         made.grow("Relu", "x")
     model = made.finished(inputs)
+    # onnx's inference of older opsets, also onnxruntime's, gets lost behind some pools with ceil_mode
+    assume(all(value.type.HasField("tensor_type") for value in model.graph.output))
     scheme = Scheme(draw(st.booleans()), draw(st.booleans()), draw(st.booleans()))
     mode = draw(st.sampled_from([InputMode.RESIDENT, InputMode.RESIDENT, InputMode.EXTERNAL, InputMode.ROWS]))
     dtype = draw(st.sampled_from([FLOAT, FLOAT, INTEGER, INTEGER, ODD]))

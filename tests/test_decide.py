@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from models import converted
+from models import converted, make_model, make_node, save
 from pingponnx.errors import BudgetError
 from pingponnx.pipeline import Conversion, Options, convert, normal_form
 from pingponnx.select import Goal
@@ -95,3 +95,10 @@ def test_weights_that_are_inputs_count_as_constants(tmp_path: Path) -> None:
         convert(normal_form(path, Options()), Options(flash=table.nbytes - 1))
     made = convert(normal_form(path, Options()), Options(flash=table.nbytes + 64))
     assert sum(call.constants for call in made.calls if call) >= table.nbytes
+
+
+@pytest.mark.parametrize("goal", Goal)
+def test_a_network_without_kernels_has_every_goal(goal: Goal, tmp_path: Path) -> None:
+    shape = np.array([1, 20])
+    model = make_model([make_node("Reshape", ["x", "s"], "y")], {"x": [1, 4, 5]}, ["y"], {"s": shape})
+    assert _made(save(model, tmp_path / "model.onnx"), goal=goal).plan

@@ -152,6 +152,16 @@ REFUSED: dict[str, tuple[onnx.ModelProto, type[Error], str]] = {
         ModelError,
         "9,999,999,867 values",
     ),
+    "Range that overflows": (
+        _grown("Range", np.int64(-2), np.int64(2**63 - 1), np.int64(2**40)),
+        ModelError,
+        "'range_big' has no length",
+    ),
+    "Range without steps": (
+        _grown("Range", np.float32(0), np.float32(1), np.float32(0)),
+        ModelError,
+        "'range_big' has no length",
+    ),
     "OneHot": (_grown("OneHot", _ints(1), np.int64(10**10), _ints(0, 1)), ModelError, TOO_LARGE),
     "Einsum": (
         _grown("Einsum", *[np.ones(2200, np.float32)] * 3, equation="a,b,c->abc"),

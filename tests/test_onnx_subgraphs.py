@@ -9,6 +9,7 @@ import pytest
 
 from models import converted, execute, normal, ops, save
 from pingponnx.errors import UnsupportedError
+from pingponnx.load import load
 from pingponnx.samples import random_samples
 
 # What the TorchScript exporter makes of squeeze(1): a branch that looks at the shape; both have a name `k`.
@@ -95,3 +96,12 @@ def test_other_loops_are_refused(old: str, new: str, reason: str, tmp_path: Path
     text = text.replace("COND", "c" if "bool c" in new else "yes")
     with pytest.raises(UnsupportedError, match=reason):
         normal(onnx.parser.parse_model(text), tmp_path)
+
+
+def test_an_operator_of_the_same_name_is_another_one(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["": 18, "theirs": 1]>
+        net (float[1,4] x) => (float[1,4] y) { y = theirs.Loop(x) }
+    """)
+    with pytest.raises(UnsupportedError, match=r"theirs.Loop node .*: this operator is not supported"):
+        load(save(model, tmp_path / "model.onnx"))

@@ -220,7 +220,7 @@ def _small(task: Task, flash: int | None) -> Calls:
     lean = calls = _within_flash(task.offers, _leanest, flash)
     least = task.arenas(calls)
     amounts = sorted({c.scratch for candidates in task.offers for c in candidates})
-    amounts = amounts[:: -(-len(amounts) // _AMOUNTS)]
+    amounts = amounts[:: max(1, -(-len(amounts) // _AMOUNTS))]
     low, high = 0, len(amounts)  # the largest scratch that changes nothing, by bisection
     while low < high:
         middle = (low + high) // 2

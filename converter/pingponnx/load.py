@@ -215,8 +215,7 @@ class _Builder:
         for output in outputs:
             self.tensors[output] = replace(self.tensors[output], origin=Origin(output))
             expected, got = self.shapes.get(output), self.tensors[output].shape
-            # shape inference counts windows that start in the end padding of ceil_mode; onnxruntime does not
-            if expected is not None and expected != got and not node.attributes.get("ceil_mode", 0):
+            if expected is not None and expected != got:
                 self.contradictions.append(
                     f"node {node.name!r} gives the shape {got}, the model says {expected}"
                 )

@@ -1,6 +1,7 @@
 """Constant folding of ONNX models, with onnxruntime as the calculator, within limits."""
 
 from collections.abc import Iterable, Mapping
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ from pingponnx.errors import ModelError, Unsupported, UnsupportedError, damage, 
 from pingponnx.ir import Shape
 from pingponnx.onnx_functions import with_defaults
 from pingponnx.onnx_limits import MAX_FOLDED, check_nodes, check_shapes, check_work, may_follow
+from pingponnx.onnx_pools import hide, show
 from pingponnx.onnx_subgraphs import captured, unfold
 
 _FOLD_ROUNDS = 64
@@ -29,6 +31,7 @@ _RANDOM = {
 }
 _LIKE_INPUT = {"GroupNormalization"}  # its output has the type of its input, which onnx 1.23 does not infer
 _DIVIDE = {"Div", "Mod"}
+_COUNTED = {"Range"}  # onnx and onnxruntime count differently what overflows
 _KEPT = {"DequantizeLinear"}  # constants stay quantized
 _NO_TENSORS = {"Optional", "OptionalGetElement", "OptionalHasElement", "SequenceEmpty", "SequenceConstruct"}
 _TEXT = {
@@ -63,7 +66,7 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
     """Alternate shape inference and constant folding until nothing changes."""
     for _ in range(_FOLD_ROUNDS):
         check_nodes(model)
-        model = _inferred(_annotated(model))
+        model = _inferred(model)
         check_shapes(static_shapes(model))
         changed = _fold_once(model)
         if unfold(model, opset_version(model)):
@@ -77,16 +80,12 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with inferred types and shapes; raises ModelError when they are too large or do not fit."""
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
-    ours = {name for node in model.graph.node if node.domain in ("", "ai.onnx") for name in node.output}
-    del plain.graph.value_info[:]  # what a model says of its own values may be a lie
-    plain.graph.value_info.extend(v for v in model.graph.value_info if v.name not in ours)
-    for value in plain.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    try:
-        plain = shape_inference.infer_shapes(plain)
-    except Exception as error:  # InferenceError and others
-        raise ModelError(f"shapes do not fit together: {first_line(error)}") from error
-    check_shapes(static_shapes(plain))
+    plain = _anew(plain)
+    for turn in count():
+        if not hide(plain, static_shapes(plain), turn):
+            break
+        model = plain = _anew(plain)
+    model = _annotated(model)
     problem: Exception | None = None
     for follow in (True, False) if may_follow(plain.graph) else (False,):
         try:
@@ -97,6 +96,24 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     else:
         assert problem is not None
         raise ModelError(f"shapes do not fit together: {first_line(problem)}") from problem
+    check_shapes(static_shapes(model))
+    show(model)
+    return model
+
+
+def _anew(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Inferred without what the model says of its own values, which may be a lie."""
+    ours = {name for node in model.graph.node if node.domain in ("", "ai.onnx") for name in node.output}
+    kept = [value for value in model.graph.value_info if value.name not in ours]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
+    for value in model.graph.output:
+        if value.name in ours:
+            value.type.tensor_type.ClearField("shape")
+    try:
+        model = shape_inference.infer_shapes(model)
+    except Exception as error:  # InferenceError and others
+        raise ModelError(f"shapes do not fit together: {first_line(error)}") from error
     check_shapes(static_shapes(model))
     return model
 
@@ -165,9 +182,13 @@ def _expressions(model: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[onn
         sized = node.op_type in _MEASURED or all(name in sizes for name in node.output if name)
         measured = node.op_type in _MEASURED
         divides = node.op_type in _DIVIDE and node.output[0] not in reals
-        ready = constants if divides or measured else known  # what they are given is looked at first
-        if divides and ready.issuperset(node.input):
-            _check_division(node, [stored[name] for name in node.input])
+        counted = node.op_type in _COUNTED
+        ready = (
+            constants if divides or measured or counted else known
+        )  # what they are given is looked at first
+        if (divides or counted) and ready.issuperset(node.input):
+            _checked = _check_division if divides else _check_range
+            _checked(node, [stored[name] for name in node.input])
         if sized and all(not name or name in ready for name in node.input):
             bounds = (
                 {name: (_most(shapes, node.input),) for name in node.output if name} if measured else sizes
@@ -201,6 +222,18 @@ def _check_division(node: onnx.NodeProto, operands: list[onnx.TensorProto]) -> N
         lowest = np.iinfo(x.dtype).min if x.dtype.kind == "i" else None
     if (y == 0).any() or (lowest is not None and (x == lowest).any() and (y == -1).any()):
         raise ModelError(f"{what} divides constants without a result", "check the values that it divides")
+
+
+def _check_range(node: onnx.NodeProto, limits: list[onnx.TensorProto]) -> None:
+    """Where the distance from start to end is no number of their type, its length is anybody's guess."""
+    what = f"{node.op_type} node {node.name!r}"
+    with damage(what):
+        start, end, step = (numpy_helper.to_array(t) for t in limits)
+        with np.errstate(all="ignore"):
+            distance = end - start
+        exact = end.dtype.kind != "i" or int(distance.item()) == int(end.item()) - int(start.item())
+    if not exact or not np.isfinite([distance.item(), step.item()]).all() or not step.item():
+        raise ModelError(f"{what} has no length", "check its start, limit and delta")
 
 
 def _foldable(node: onnx.NodeProto, known: set[str]) -> bool:

@@ -24,9 +24,14 @@ def captured(node: onnx.NodeProto) -> Iterator[str]:
             yield from captured(inner)
 
 
+def _is_ours(node: onnx.NodeProto) -> bool:
+    """An operator of ONNX, not one of somebody's with the same name."""
+    return node.domain in ("", "ai.onnx")
+
+
 def undecided(node: onnx.NodeProto, constants: Container[str]) -> tuple[str, str] | None:
     """Why an If or Loop does not fold away, and which input it would have to know; None for other reasons."""
-    for index, what in enumerate(DECIDES.get(node.op_type, ())):
+    for index, what in enumerate(DECIDES.get(node.op_type, ()) if _is_ours(node) else ()):
         name = node.input[index]
         if name and name not in constants:
             return f"its {what} must be a constant", name
@@ -69,7 +74,7 @@ class _Inliner:
         self.initializers: list[onnx.TensorProto] = []
 
     def written(self) -> bool:
-        if self.node.domain not in ("", "ai.onnx") or self.node.op_type not in DECIDES:
+        if not _is_ours(self.node) or self.node.op_type not in DECIDES:
             return False
         if any(graph.sparse_initializer for graph in _graphs(self.node)):
             return False

@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from pingponnx.ir import Array, Shape
 from pingponnx.ops import OnnxNode
+from pingponnx.ops.window import rounded_up
 
 RANK = 3
 
@@ -82,9 +83,7 @@ def read_volume(node: OnnxNode, kernel: Shape) -> Volume:
         room = sizes[i] + before[i] + after[i] - ((kernel[i] - 1) * dilation[i] + 1)
         count = room // stride[i] + 1
         if node.attributes.get("ceil_mode", 0):
-            count = -(-room // stride[i]) + 1
-            if (count - 1) * stride[i] >= sizes[i] + before[i]:  # it would start in the padding at the end
-                count -= 1
+            count = rounded_up(sizes[i], kernel[i], stride[i], dilation[i], before[i], after[i])
         output.append(count)
     if min(output) < 1 or min(stride) < 1 or min(before) < 0:
         node.unsupported("the window does not fit its input")

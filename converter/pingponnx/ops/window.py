@@ -84,16 +84,19 @@ def read_window(node: OnnxNode, kernel: tuple[int, ...]) -> Window:
     ends = list(pads[rank:])
     if node.attributes.get("ceil_mode", 0):
         for i in range(rank):
-            extent = (kernel[i] - 1) * dilations[i] + 1
-            rest = (sizes[i] + pads[i] + ends[i] - extent) % strides[i]
-            steps = -(-(sizes[i] + pads[i] + ends[i] - extent) // strides[i])
-            # a last window that would start inside the end padding is dropped
-            if rest and steps * strides[i] < sizes[i] + pads[i]:
-                ends[i] += strides[i] - rest
+            count = rounded_up(sizes[i], kernel[i], strides[i], dilations[i], pads[i], ends[i])
+            covered = (count - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1
+            ends[i] = max(ends[i], covered - sizes[i] - pads[i])
     window = _two_dimensional(kernel, strides, dilations, (*pads[:rank], *ends))
     if min(window.output(sizes[0], sizes[1] if rank == 2 else 1)) < 1:
         node.unsupported("the window is larger than its padded input")
     return window
+
+
+def rounded_up(size: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
+    """Windows along an axis with ceil_mode; one that would start in the padding at the end is dropped."""
+    steps = -(-(size + before + after - ((kernel - 1) * dilation + 1)) // stride)
+    return steps if steps * stride >= size + before else steps + 1
 
 
 def _two_dimensional(
