@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from models import Builder, assert_refused, command_line, listing, save
-from pingponnx import cmsis, process
+from pingponnx import cmsis, process, signals
 from pingponnx.build import Firmware, build, compiler_version
 from pingponnx.entry import Entry
 from pingponnx.errors import Error, ToolchainError
 from pingponnx.output import write_folder
 from pingponnx.run import run
 from pingponnx.targets import get_target
+from pingponnx.terminal import guarded
 
 _PATIENCE = 300.0  # seconds
 HANG = 'echo $$ >> "$PIDS"; sleep 1000 & echo $! >> "$PIDS"; wait'
@@ -204,6 +205,57 @@ def test_a_signal_ends_everything(
     _assert_ended(_pids(tmp_path))
     assert _in_work(tmp_path / "tmp") == set()
     assert listing(tmp_path / "out") == {".pingponnx", "a.c"}
+
+
+_INTERRUPT = "import os, signal; os.kill(os.getpid(), signal.SIGINT)\n"
+_AT_PLAN = f"""import sys
+def interrupt(_=None): {_INTERRUPT}
+class X: __del__ = interrupt
+def look(frame, event, argument):
+    if frame.f_code.co_name == "plan": sys.setprofile(None), act()
+sys.setprofile(look)
+def act():
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "script"),
+    [
+        ("typer.py", _INTERRUPT),  # imported by the command line itself
+        (
+            "onnx.py",
+            f"try:\n    {_INTERRUPT}finally:\n    raise ImportError\n",
+        ),  # by a command, in C it crashes
+        ("sitecustomize.py", f"{_AT_PLAN}    import atexit; atexit.register(interrupt)\n"),
+        ("sitecustomize.py", f"{_AT_PLAN}    X()\n"),  # what a destructor raises goes nowhere
+    ],
+)
+def test_ctrl_c_is_quiet_while_importing_and_at_the_end(
+    where: str, script: str, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / where).write_text(script)
+    done = command_line("plan", model, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 128 + signal.SIGINT and done.stderr == ""
+
+
+def test_nothing_is_left_of_python_when_signals_lose_their_handlers(model: Path, tmp_path: Path) -> None:
+    """What Python does last, taking modules apart, does not happen."""
+    script = "import sys\nclass X:\n    def __del__(self):\n        " + _INTERRUPT + "sys.x = X()\n"
+    (tmp_path / "sitecustomize.py").write_text(script)
+    done = command_line("plan", model, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0 and "arena" in done.stdout and done.stderr == ""
+
+
+def test_a_signal_that_a_library_takes_for_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def library() -> None:
+        raise RuntimeError("while importing")
+
+    monkeypatch.setattr(signals, "_received", signal.SIGINT)
+    for run_it in (library, lambda: None):
+        assert guarded(run_it) == 128 + signal.SIGINT
+        assert capsys.readouterr().err.startswith("stopped by SIGINT")
 
 
 def test_nobody_reads_the_result(model: Path) -> None:

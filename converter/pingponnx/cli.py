@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pingponnx import __version__
+from pingponnx import __version__, process
 from pingponnx.arguments import CONVERSION, AsJson, choice, with_options
 from pingponnx.commands import COMMANDS
 from pingponnx.errors import Error, MismatchError
@@ -265,9 +265,9 @@ for command in COMMANDS:
     app.command()(command)
 
 
-def main() -> None:
-    """Entry point of the `pingponnx` command."""
+def run() -> int:
+    """Do what `sys.argv` says; the exit code."""
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
-    catch_signals()
-    sys.exit(guarded(app, debug))
+    catch_signals(process.stop)
+    return guarded(app, debug)

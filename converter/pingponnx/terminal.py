@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from pingponnx.errors import Error, MismatchError
-from pingponnx.signals import Stopped
+from pingponnx.signals import Stopped, received
 
 EXIT_WORSE, EXIT_FAILED = 1, 2
 EXIT_UNREAD = 128 + getattr(signal, "SIGPIPE", 13)
@@ -82,6 +82,8 @@ def guarded(run: Callable[[], None], debug: bool = False) -> int:
     except Exception as error:  # anything but an Error is a bug of ours: say so
         if debug:
             traceback.print_exc()
+        if number := received():
+            return _stopped(number)
         _complain(_explained(error))
         return EXIT_WORSE if isinstance(error, MismatchError) else EXIT_FAILED
     return code
@@ -91,13 +93,17 @@ def _exit_code(run: Callable[[], None]) -> int:
     try:
         run()
     except Stopped as stopped:
-        stderr.print(f"stopped by {stopped.signal.name}: outputs are as they were before, or complete")
-        return 128 + stopped.signal
+        return _stopped(stopped.signal)
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):  # typer turns it into an exit with 1
             raise leaving.__context__ from None
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    return 0
+    return _stopped(number) if (number := received()) else 0
+
+
+def _stopped(number: signal.Signals) -> int:
+    stderr.print(f"stopped by {number.name}: outputs are as they were before, or complete")
+    return 128 + number
 
 
 def _explained(error: Exception) -> Exception:

@@ -92,11 +92,7 @@ def command(*arguments: str | Path) -> Callable[[], int]:
         from pingponnx import cli
 
         sys.argv = ["pingponnx", *map(str, arguments)]
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            return int(leaving.code or 0)
-        return 0
+        return cli.run()
 
     return act
 
