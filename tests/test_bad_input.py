@@ -1,5 +1,6 @@
 """Bad input: one clear error with a hint, exit code 2, nothing on stdout, nothing half-written."""
 
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -247,6 +248,34 @@ def test_damaged_files_raise_nothing_but_errors(changes: list[tuple[int, int]], 
             convert(normal_form(path, HOST), HOST)
         except Error as error:
             assert error.message
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"in1": np.zeros((1, 1, 3))}, r"has an array 'in1', but the model has 1 input\n"),
+        ({"out2": np.zeros((1, 1, 3))}, r"has an array 'out2', but the model has 1 output\n"),
+        ({"out0": np.full((1, 1, 3), 0.5)}, "array 'out0' of .* does not fit the output's type int64"),
+        ({"in0": np.full((1, 1, 3), 0.5)}, "array 'in0' of .* does not fit the input's type int64"),
+    ],
+)
+def test_samples_of_another_model(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
+    model = make_model([make_node("Neg", ["x"], "y")], {"x": [1, 3]}, ["y"], dtype=TensorProto.INT64)
+    graph = normal_form(save(model, tmp_path / "m.onnx"), HOST)
+    fine = {"in0": np.zeros((1, 1, 3)), "info": np.zeros(7), "labels": np.zeros(1)}
+    np.savez(tmp_path / "s.npz", **fine)
+    assert len(read_samples(tmp_path / "s.npz", graph)) == 1
+    np.savez(tmp_path / "s.npz", **fine | arrays)
+    with pytest.raises(Error) as caught:
+        read_samples(tmp_path / "s.npz", graph)
+    assert re.search(message, str(caught.value))
+
+
+def test_a_model_whose_name_begins_with_a_dash(tmp_path: Path) -> None:
+    save(_relu(), tmp_path / "-dash.onnx")
+    done = command_line("plan", "-dash.onnx", cwd=tmp_path)
+    assert done.returncode == 2 and "hint: write ./-dash.onnx" in done.stderr
+    assert command_line("plan", "./-dash.onnx", cwd=tmp_path).returncode == 0
 
 
 def test_samples_that_are_no_archive(tmp_path: Path) -> None:

@@ -128,6 +128,34 @@ def test_a_disk_for_temporary_files_that_fails(tmp_path: Path) -> None:
         pass
 
 
+# -- what somebody edited -----------------------------------------------------------------------------
+
+
+def test_edited_files_are_not_lost(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    convert = ("convert", model, "-o", out)
+    assert command_line(*convert).returncode == 0
+    before = listing(out)
+    (out / "tiny.c").write_text("mine")
+    done = command_line(*convert)
+    assert_refused(done.returncode, done.stdout, done.stderr)
+    assert f"{out / 'tiny.c'} was changed since" in done.stderr and "move it away" in done.stderr
+    assert (out / "tiny.c").read_text() == "mine" and listing(out) == before
+    (out / "tiny.c").unlink()
+    check_folder(out)
+    write_folder(out, {"tiny.c": "new"})
+    (out / ".pingponnx").write_text(json.dumps(["tiny.c"]))  # of an older version, without digests
+    (out / "tiny.c").write_text("edited")
+    write_folder(out, {"tiny.c": "newer"})
+    assert (out / "tiny.c").read_text() == "newer"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="Linux")
+def test_a_folder_that_takes_no_files() -> None:
+    with pytest.raises(Error, match="cannot write /proc/x: its folder takes no files"):
+        write_folder(Path("/proc/x"), {"a.c": ""})
+
+
 # -- leftovers ----------------------------------------------------------------------------------------
 
 
@@ -226,23 +254,26 @@ def test_two_conversions_at_once(model: Path, examples: Path, tmp_path: Path) ->
     assert contents[0] in contents[1:] and {p.name for p in tmp_path.iterdir()} == {"out", "0", "1"}
 
 
+@pytest.mark.parametrize("name", ["mine.c", "a.c"])
 @pytest.mark.parametrize("steps", [False, True], ids=["exchange", "steps"])
-def test_a_file_that_appears_meanwhile_is_not_lost(
-    steps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_appears_or_changes_meanwhile_is_not_lost(
+    steps: bool, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, swap = tmp_path / "out", output.exchange
-    write_folder(out, {"a.c": "old"})
+    write_folder(out, {"a.c": "old", "b.c": "old"})
+    edited: list[Path] = []
 
     def late(one: Path, other: Path) -> bool:
-        if not any((folder / "mine.c").exists() for folder in (one, other)):
-            (other / "mine.c").write_text("mine")
+        if not edited:
+            edited.append(other / name)
+            edited[0].write_text("mine")
         return False if steps else swap(one, other)
 
     monkeypatch.setattr(output, "exchange", late)
-    with pytest.raises(Error, match=r"'mine\.c' was put into"):
-        write_folder(out, {"a.c": "new"})
-    assert listing(tmp_path) == {"out", "out/.pingponnx", "out/a.c", "out/mine.c"}
-    assert (out / "a.c").read_text() == "old"
+    with pytest.raises(Error, match=rf"'{name}' was put into .* or changed there meanwhile"):
+        write_folder(out, {"a.c": "new", "b.c": "new"})
+    assert listing(tmp_path) == {"out"} | {f"out/{n}" for n in (".pingponnx", "a.c", "b.c", name)}
+    assert (out / name).read_text() == "mine" and (out / "b.c").read_text() == "old"
 
 
 # -- caches -------------------------------------------------------------------------------------------

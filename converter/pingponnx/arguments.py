@@ -72,7 +72,10 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     "flash_model": (
         Annotated[
             str | None,
-            typer.Option("--flash-model", help="flash with wait states: short loops, waits are counted"),
+            typer.Option(
+                "--flash-model",
+                help="flash with wait states, nucleo-l4r5zi or your --targets-file's: short loops, waits",
+            ),
         ],
         None,
     ),

@@ -10,6 +10,7 @@ from pingponnx import __version__, process
 from pingponnx.arguments import CONVERSION, AsJson, choice, with_options
 from pingponnx.commands import COMMANDS
 from pingponnx.errors import Error, MismatchError
+from pingponnx.names import counted
 from pingponnx.signals import catch_signals
 from pingponnx.terminal import (
     EXIT_FAILED,
@@ -122,7 +123,7 @@ def quantize(
     with stderr.status("calibrating"):
         scheme = Scheme(not per_tensor, symmetric, unsigned)
         count = run_quantizer(model, out, samples, scheme, input_shapes=options.input_shapes)
-    print(plain(f"{out}: quantized with {count} samples"))
+    print(plain(f"{out}: quantized with {counted(count, 'sample')}"))
 
 
 @app.command()
@@ -256,8 +257,9 @@ def doctor(options: Any, as_json: AsJson = False) -> None:
         print_json([asdict(f) for f in findings])
     else:
         for f in findings:
-            print(f"{'ok     ' if f.version else 'MISSING'} {f.name}: {f.version or f.hint}")
-    if any(f.version is None for f in findings):
+            state = "ok     " if f.version else "MISSING" if f.needed else "absent "
+            print(f"{state} {f.name}: {f.version or f.hint}")
+    if any(f.version is None and f.needed for f in findings):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -270,4 +272,8 @@ def run() -> int:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     catch_signals(process.stop)
-    return guarded(app, debug)
+    code = guarded(app, debug)
+    if code == EXIT_FAILED:
+        for name in (a for a in sys.argv[1:] if a.startswith("-") and Path(a).is_file()):
+            print(plain(f"hint: write ./{name} for the file, else it is read as an option"), file=sys.stderr)
+    return code

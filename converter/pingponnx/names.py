@@ -27,6 +27,7 @@ _LIBRARY = frozenset(  # first words, without numbers, of what a generated libra
 )
 _MAX_IDENTIFIER = 40
 _MAX_COMMENT = 80
+_MAX_SHOWN = 60
 
 
 def identifier(text: str, default: str = "model") -> str:
@@ -59,6 +60,16 @@ def prefix(model: str, taken: frozenset[str]) -> str:
 def printable(text: str) -> str:
     """A file's name as text: bytes in it that are no UTF-8 become question marks."""
     return text.encode("utf-8", "replace").decode()
+
+
+def short(name: str) -> str:
+    """A name that fits a line or a table; tf2onnx makes names of 300 characters."""
+    return name if len(name) <= _MAX_SHOWN else f"{name[: _MAX_SHOWN - 3]}..."
+
+
+def counted(number: int, what: str) -> str:
+    """`1 sample`, `2 samples`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def argument(text: str) -> str:

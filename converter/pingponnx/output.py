@@ -5,6 +5,7 @@ Not even a process that is killed leaves a mixture: docs/decisions/0011-folders-
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -17,14 +18,14 @@ from pingponnx.errors import Error
 from pingponnx.exchange import exchange
 from pingponnx.workspace import held, lock, locked_folder, sweep, unlock
 
-_MARKER = ".pingponnx"  # lists the files that we wrote into a folder
+_MARKER = ".pingponnx"  # lists the files that we wrote into a folder, and their digests
 _ASIDE = ".pingponnx-old"  # ends the name of a folder that is moved out of the way
 _PATIENCE = 10.0  # seconds
 _TRIES = 100
 
 
 def write_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """Replace `folder` by one with these files; refuses folders that hold anything we did not write.
+    """Replace `folder` by one with these files; refuses folders that hold anything we did not write as it is.
 
     The files are written beside it, and the two are exchanged at once: at every moment there is the old
     folder or the new one under its name. Of two runs at once the last one wins, whole.
@@ -84,6 +85,11 @@ def _check(folder: Path) -> None:
             f"{folder} holds files that pingponnx did not write, such as {foreign[0]!r}",
             "choose an empty or new folder with -o",
         )
+    if _present(folder) and (changed := _changed(folder)):
+        raise Error(
+            f"{folder / changed[0]} was changed since pingponnx wrote it, and would be lost",
+            "move it away or delete it, then run again",
+        )
 
 
 def _present(folder: Path) -> bool:
@@ -101,7 +107,10 @@ def _reasons(place: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = "free some space, or choose another place" if full else "choose another place"
-        raise Error(f"cannot write {place}: {error.strerror or error}", hint) from error
+        reason = error.strerror or error
+        if error.errno == errno.ENOENT and place.parent.is_dir():  # /proc, /sys
+            reason = "its folder takes no files"
+        raise Error(f"cannot write {place}: {reason}", hint) from error
 
 
 # -- names -------------------------------------------------------------------------------------------
@@ -127,13 +136,24 @@ def _foreign(folder: Path) -> list[str]:
         return sorted(e.name for e in entries if e.name not in ours or e.is_dir(follow_symlinks=False))
 
 
-def _listed(folder: Path) -> frozenset[str]:
-    """The plain file names that a folder's marker lists."""
+def _changed(folder: Path) -> list[str]:
+    """What we wrote into a folder and somebody else edited."""
+    found = []
+    for name, digest in _listed(folder).items():
+        with contextlib.suppress(FileNotFoundError), (folder / name).open("rb") as stream:
+            if digest is not None and hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+                found.append(name)
+    return sorted(found)
+
+
+def _listed(folder: Path) -> Mapping[str, str | None]:
+    """The plain file names that a folder's marker lists, with SHA-256; None in those of older versions."""
     try:
-        names = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-        return frozenset(n for n in names if isinstance(n, str) and Path(n).name == n)
+        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        files = found if isinstance(found, dict) else dict.fromkeys(found)
+        return {n: d for n, d in files.items() if isinstance(n, str) and Path(n).name == n}
     except (OSError, ValueError, TypeError):
-        return frozenset()
+        return {}
 
 
 def _discard(folder: Path) -> None:
@@ -151,7 +171,8 @@ def _discard(folder: Path) -> None:
 
 def _fill(staging: Path, files: Mapping[str, str]) -> None:
     """The marker comes first, so that whatever is there of the files is known as ours."""
-    _write(staging / _MARKER, (json.dumps(sorted(files), indent=1) + "\n").encode())
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    _write(staging / _MARKER, (json.dumps(digests, indent=1, sort_keys=True) + "\n").encode())
     for name, text in files.items():
         _write(staging / name, text.encode())
     _settle(staging)
@@ -203,11 +224,12 @@ def _swap(staging: Path, folder: Path) -> None:
     """Exchange the two; back again when something that is not ours got in since it was looked at."""
     if not exchange(staging, folder):
         _swap_in_steps(staging, folder)
-    if foreign := _foreign(staging):
+    if foreign := _foreign(staging) or _changed(staging):
         if not exchange(staging, folder):
             _swap_in_steps(staging, folder)
         raise Error(
-            f"{foreign[0]!r} was put into {folder} meanwhile", "move it away, or choose another folder"
+            f"{foreign[0]!r} was put into {folder} or changed there meanwhile",
+            "move it away, or choose another folder",
         )
 
 

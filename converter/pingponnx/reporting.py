@@ -24,7 +24,7 @@ from pingponnx.measure import (
     subject,
     tool_versions,
 )
-from pingponnx.names import printable
+from pingponnx.names import counted, printable, short
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Options, convert, normal_form
 from pingponnx.report import document, sample_note
@@ -172,7 +172,8 @@ def verification_lines(proof: Proof) -> list[str]:
     difference = found.difference
     if difference is None:
         how = "exactly" if all(n.integer for n in found.nodes) else "(float32: within 1e-5 or 1e-4)"
-        lines.append(f"generated C equals the reference {how} in every node, {found.outputs.samples} samples")
+        count = counted(found.outputs.samples, "sample")
+        lines.append(f"generated C equals the reference {how} in every node, {count}")
     else:
         lines.append(f"generated C DIFFERS from the reference, first at {difference}")
     lines.append(f"outputs against onnxruntime: {_agreement(found.outputs)}")
@@ -192,7 +193,7 @@ def _node_line(n: NodeDistance) -> str:
     share = 100 * n.equal / max(n.values, 1)
     gap = f"max {n.max_lsb} LSB" if n.integer else f"max {n.max_abs:.2g}"
     ties = f", {n.undecided} undecided" if n.undecided else ""
-    return f"  {n.op:<16} {share:8.4f} % equal, {gap}{ties}  {n.node}"
+    return f"  {n.op:<16} {share:8.4f} % equal, {gap}{ties}  {short(n.node)}"
 
 
 def _agreement(found: Agreement) -> str:

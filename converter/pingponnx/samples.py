@@ -1,6 +1,7 @@
 """Samples: arrays for a model's inputs as ONNX wants them, and as the C library wants them."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from pingponnx.errors import Error
 from pingponnx.fixed_point import dequantize_array, quantize_array
 from pingponnx.ir import Array, DType, Graph, Port, Shape, Tensor
+from pingponnx.names import counted
 from pingponnx.ops import site_of
 from pingponnx.ops.cast import Cast
 
@@ -44,6 +46,7 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
         raise Error(
             f"cannot read the samples {path.name}: {reason}", "make them with numpy.savez(path, in0=...)"
         ) from error
+    _check_names(arrays, graph, path)
     stacks = [_stack(arrays, f"in{i}", graph, n, path) for i, n in enumerate(graph.inputs)]
     named = [(f"out{i}", n) for i, n in enumerate(graph.outputs)]
     expected = [_stack(arrays, name, graph, n, path) if name in arrays else None for name, n in named]
@@ -58,6 +61,22 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
         Sample(tuple(s[k] for s in stacks), tuple(None if e is None else e[k] for e in expected))
         for k in range(count)
     ]
+
+
+def _check_names(arrays: Iterable[str], graph: Graph, path: Path) -> None:
+    """Raises Error for an array of an input or output that the model has not: it is of another model."""
+    for name in sorted(arrays):
+        kind, number = _kind(name), name.removeprefix("in").removeprefix("out")
+        ports = graph.inputs if kind == "input" else graph.outputs
+        if re.fullmatch(r"[0-9]+", number) and number not in map(str, range(len(ports))):
+            raise Error(
+                f"{path.name} has an array {name!r}, but the model has {counted(len(ports), kind)}",
+                "give samples of this model, or save them without that array",
+            )
+
+
+def _kind(name: str) -> str:
+    return "input" if name.startswith("in") else "output"
 
 
 def _stack(arrays: dict[str, Array], name: str, graph: Graph, tensor: str, path: Path) -> Array:
@@ -82,15 +101,15 @@ def _stack(arrays: dict[str, Array], name: str, graph: Graph, tensor: str, path:
 
 
 def _typed(array: Array, name: str, graph: Graph, tensor: str, path: Path) -> Array:
-    """float32 where the model takes that; else whole numbers that fit the input's type."""
+    """float32 where the model takes that; else whole numbers that fit the input's or output's type."""
     dtype = graph.tensors[tensor].dtype
     if dtype is DType.F32 or _is_absorbed(graph, tensor):
         return array.astype(np.float32)
     typed = array.astype(dtype.numpy)
     if not np.array_equal(typed, array):
         raise Error(
-            f"array {name!r} of {path.name} does not fit the input's type {dtype.value}",
-            f"quantize the samples as the model expects, and save them as {dtype.value}",
+            f"array {name!r} of {path.name} does not fit the {_kind(name)}'s type {dtype.value}",
+            f"save it as the model {'takes' if _kind(name) == 'input' else 'gives'} it, as {dtype.value}",
         )
     return typed
 

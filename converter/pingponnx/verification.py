@@ -10,6 +10,7 @@ import numpy as np
 from pingponnx.evaluate import evaluate, node_by_node
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Array, DType, Graph, Node
+from pingponnx.names import short
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Conversion, firmware
 from pingponnx.plan import Plan
@@ -86,7 +87,7 @@ class Difference:
     got: float
 
     def __str__(self) -> str:
-        where = f"{self.op} node {self.node!r}: sample {self.sample}, value {self.index}"
+        where = f"{self.op} node {short(self.node)!r}: sample {self.sample}, value {self.index}"
         return f"{where}: expected {self.expected:g}, got {self.got:g}"
 
 

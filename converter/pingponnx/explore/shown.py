@@ -5,6 +5,7 @@ from typing import Any
 
 from pingponnx.explore.outcome import Outcome, front, peak_lines
 from pingponnx.explore.parts import Part, load_parts
+from pingponnx.names import counted
 
 
 def result(name: str, outcomes: Sequence[Outcome], ram: int | None, flash: int | None) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def verdict(outcomes: Sequence[Outcome], ram: int | None, flash: int | None) -> 
     held = sum(part.best(measured) is not None for part in parts)
     cached = sum(o.cached for o in outcomes)
     texts = [
-        f"{len(measured)} ways measured ({cached} of them before)",
+        f"{counted(len(measured), 'way')} measured ({cached} of them before)",
         f"{len(front(measured))} worth having",
     ]
     if ram is not None or flash is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from pingponnx.report.tables import short
+from pingponnx.names import short
 from pingponnx.terminal import plain
 
 VEGA_LITE = "6.4"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pingponnx.ir import Graph
-from pingponnx.report.tables import short
+from pingponnx.names import short
 from pingponnx.rewrite.unfolded import conversions
 
 

@@ -5,9 +5,9 @@ from math import log
 from typing import Any
 
 from pingponnx.front import Point
+from pingponnx.names import short
 from pingponnx.pipeline import Options
 from pingponnx.report.charts import VEGA_LITE
-from pingponnx.report.tables import short
 from pingponnx.terminal import plain
 
 Spec = dict[str, Any]

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from pingponnx.front import Point
+from pingponnx.names import short
 from pingponnx.pipeline import Options
 from pingponnx.report.charts import Chart, Field, points, quantity
 from pingponnx.report.front_chart import front_result, front_rows, stairs
 from pingponnx.report.page import page
-from pingponnx.report.tables import short
 
 _GOAL, _HOW = Field("goal", "goal"), Field("arguments", "convert with")
 _CYCLES = quantity("cycles", "predicted cycles")

@@ -5,17 +5,18 @@ from dataclasses import asdict
 from typing import Any
 
 from pingponnx.ir import Graph
-from pingponnx.pipeline import Conversion
+from pingponnx.names import short
+from pingponnx.pipeline import Conversion, flash_of
 from pingponnx.plan import Placed, Plan, roots_of
 from pingponnx.plan.schedule import FEED, Ring, Segment
 from pingponnx.report.conversions import conversion_lines
-from pingponnx.report.tables import share, short
+from pingponnx.report.tables import share
 from pingponnx.rewrite.unfolded import conversions
 
 
 def plan_result(conversion: Conversion) -> dict[str, Any]:
     """The JSON of `plan`: nodes by name, but the lives of blocks by the indices of nodes."""
-    graph, plan = conversion.graph, conversion.plan
+    graph, plan, flash = conversion.graph, conversion.plan, flash_of(conversion.options)
     segments = [
         {
             "nodes": [graph.nodes[k].name for k in segment.nodes],
@@ -32,6 +33,7 @@ def plan_result(conversion: Conversion) -> dict[str, Any]:
         "gap": plan.arena - plan.lower_bound,
         "proven": plan.proven,
         "effort": str(conversion.options.effort),
+        "flash_model": flash.name if flash else None,
         "segments": segments,
         "rings": {name: asdict(ring) for name, ring in plan.rings.items()},
         "blocks": [asdict(block) for block in plan.blocks],
@@ -48,6 +50,10 @@ def plan_lines(conversion: Conversion) -> list[str]:
         used = "  <- used" if name == plan.strategy else ""
         lines.append(f"  {name:<12} {'-' if size is None else f'{size:,}':>11} {part:>9}{used}")
     lines.append(f"{certificate(plan)}; effort {conversion.options.effort}")
+    if flash := flash_of(conversion.options):
+        lines.append(
+            f"flash {short(flash.name)}: loops fit its {conversion.target.code_buffer:,} bytes of code buffer"
+        )
     for bank in plan.banks:
         lines.append(
             f"  bank {bank.name}: {bank.bytes:,} of {bank.capacity:,} bytes, from offset {bank.start:,} on"

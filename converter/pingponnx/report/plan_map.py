@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import count, takewhile
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from pingponnx.names import short
 from pingponnx.report.picture import Block, Picture, Strip
-from pingponnx.report.tables import short
 from pingponnx.terminal import plain
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 20, 104, 92  # around the plot

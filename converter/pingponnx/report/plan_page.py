@@ -2,11 +2,12 @@
 
 from markupsafe import Markup
 
+from pingponnx.names import short
 from pingponnx.pipeline import Conversion
 from pingponnx.report.page import page
 from pingponnx.report.picture import picture
 from pingponnx.report.plan_map import embedded_map
-from pingponnx.report.tables import plan_rows, short
+from pingponnx.report.tables import plan_rows
 
 _TEXT = ("strategy", "kind", "name", "from", "to", "rows")
 

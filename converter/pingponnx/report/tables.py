@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pingponnx.errors import Error
-
-_LONGEST = 60
+from pingponnx.names import short
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -170,11 +169,6 @@ def _distance(row: Mapping[str, Any]) -> str:
 
 def _top1(ort: Mapping[str, Any]) -> str:
     return "n/a" if ort["top1_agreement"] is None else f"{100 * ort['top1_agreement']:.1f} %"
-
-
-def short(name: str) -> str:
-    """A name that fits a table; tf2onnx makes names of 300 characters."""
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
 
 
 def function_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
