@@ -1,8 +1,9 @@
+# make help   these targets
+# make setup  toolchain and .venv, which everything else does first
 # make demo   set everything up, then compare both engines on the shipped models (reports/demo/)
 # make test   set everything up, then run every test
 # make check  formatters, linters, types
-# make bench  every network, core and goal against CMSIS-NN, and against reports/bench.json; minutes
-.PHONY: demo test check format setup toolchain browser compilers c-matrix bench models calibrate times baseline bench-baseline docs picture conformance fuzz kill-points lowest dist-check lock nightly graphs mutants clean
+.PHONY: help demo test check format setup toolchain browser compilers c-matrix bench models calibrate times baseline bench-baseline docs picture conformance fuzz kill-points lowest dist-check lock nightly graphs mutants clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,12 +13,20 @@ DEMO_MODELS := $(LENET)/lenet5_f32.onnx $(LENET)/lenet5_int8.onnx examples/paper
 
 setup: toolchain .venv/ready
 
+help:
+	@awk '/^# make / { sub(/^# make /, ""); print; next } \
+	      /^# / { about = substr($$0, 3); next } \
+	      /^[a-z-]+:/ && about { sub(/:.*/, ""); printf "%-15s %s\n", $$0, about } { about = "" }' Makefile
+
+# Debian packages: compiler for Arm, C library, QEMU
 toolchain:
 	@sh tools/toolchain.sh
 
+# Chromium, for tests of HTML pages
 browser: toolchain
 	@sh tools/toolchain.sh browser
 
+# clang and g++, for tests of the generated C
 compilers: toolchain
 	@sh tools/toolchain.sh compilers
 
@@ -36,11 +45,13 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror runtime_c/*.h runtime_c/port/*.[ch] runtime_c/plugin/*.[ch] cmsis_baseline/*.h
 
+# Formatters, writing
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/clang-format -i runtime_c/*.h runtime_c/port/*.[ch] runtime_c/plugin/*.[ch] cmsis_baseline/*.h
 
+# Every network, core and goal against CMSIS-NN, and against reports/bench.json: minutes
 bench: setup
 	PYTHONPATH=tests $(BIN)/python tools/bench.py
 
@@ -60,15 +71,17 @@ calibrate: setup
 times: setup
 	$(BIN)/python tools/wall_times.py
 
-# Deliberate updates of what is committed
+# Deliberate update of the committed measurements
 baseline: setup
 	$(BIN)/pingponnx report $(DEMO_MODELS) $(BASELINE_TARGETS) -o reports/run
 	$(BIN)/pingponnx baseline reports/run/report.json
 	PYTHONPATH=tests $(BIN)/python tools/bench.py --subset --update
 
+# Deliberate update of reports/bench.json
 bench-baseline: setup
 	PYTHONPATH=tests $(BIN)/python tools/bench.py --update
 
+# docs/operators.md
 docs: setup
 	$(BIN)/python tools/operator_table.py
 
@@ -84,10 +97,11 @@ conformance: setup
 fuzz: setup
 	nice $(BIN)/python tools/fuzz_load.py --seeds ../shared/models/ops
 
-# Thousands of random networks, and small breaks that the tests must notice: docs/hardening.md
+# Thousands of random networks, proven: docs/hardening.md
 graphs: setup
 	PYTHONPATH=tests $(BIN)/python tools/generated_graphs.py
 
+# Small breaks of ourselves that the tests must notice: docs/hardening.md
 mutants: setup
 	$(BIN)/python tools/mutate.py
 
@@ -110,8 +124,10 @@ lock: .venv/ready
 # Each target is one that is named here and in .github/workflows/nightly.yml
 NIGHTLY := fuzz c-matrix kill-points lowest dist-check graphs mutants
 
+# All that is too long for every commit; logs in nightly/
 nightly:
 	sh tools/nightly.sh $(NIGHTLY)
 
+# What the targets above write
 clean:
 	rm -rf reports/demo reports/run .pytest_cache .mypy_cache .ruff_cache .hypothesis .venv-lowest nightly

@@ -48,6 +48,23 @@ EXAMPLES = {
 }
 
 
+def _pool() -> list[str]:
+    """What the README says of memory that is no arena."""
+    (pool,) = re.findall(r"`(alignas\(.+?;)`", README)
+    assert (
+        "`MODEL_INT8_ARENA_FITS(pool)`" in README and "`model_int8_place_arena(pool, sizeof pool)`" in README
+    )
+    fits = '_Static_assert(MODEL_INT8_ARENA_FITS(pool), "too small");'
+    return [
+        "#include <stdalign.h>",
+        pool,
+        fits,
+        "void *placed(void);",
+        "void *placed(void) {",
+        "return model_int8_place_arena(pool, sizeof pool); }",
+    ]
+
+
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_c_examples_name_what_the_generated_header_declares(kind: str, tmp_path: Path) -> None:
     options, before = EXAMPLES[kind]
@@ -59,7 +76,15 @@ def test_c_examples_name_what_the_generated_header_declares(kind: str, tmp_path:
     lines = [line for line in examples[list(EXAMPLES).index(kind)].splitlines() if line]
     include, static = lines[0], [line for line in lines if line.startswith("static ")]
     statements = lines[1 + len(static) :]
-    main = [include, before, *static, "int main(void) {", *statements, "return 0; }"]
+    main = [
+        include,
+        before,
+        *(_pool() if kind == "arena" else []),
+        *static,
+        "int main(void) {",
+        *statements,
+        "return 0; }",
+    ]
     (tmp_path / "out" / "main.c").write_text("\n".join(main).replace("{\n    const", "{\n    (void)0; const"))
     compiler = ["cc", "-std=c11", "-Wall", "-Wno-unused-variable", "-Werror", "-o", "main"]
     sources = ["main.c", "model_int8.c", "model_int8_data.c", "-lm"]
@@ -76,6 +101,13 @@ def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_make_help_names_every_target() -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    named = {line.split()[0] for line in done.stdout.splitlines() if len(line.split()) > 1}
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert named == set(phony.split())
 
 
 def test_demo_table_is_the_committed_measurement() -> None:

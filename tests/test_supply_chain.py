@@ -1,6 +1,7 @@
 """What is installed and shipped: lower bounds, the lock file, distributions that are reproducible."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,23 @@ def test_the_lock_has_what_the_project_needs_and_no_address() -> None:
         fits = versions and all(requirement.specifier.contains(v, prereleases=True) for v in versions)
         assert fits, f"{requirement} but {versions}: run `make lock`"
     assert "://" not in LOCK and "--index" not in LOCK and "--find-links" not in LOCK
+
+
+def test_a_python_without_wheels_is_told_another(tmp_path: Path) -> None:
+    """pip fails; a Python that is too old is told before."""
+    fake = tmp_path / "python"
+    pip = "printf '#!/bin/sh\\nexit 1\\n' >.venv/bin/pip; chmod +x .venv/bin/pip"
+    script = f"-m) mkdir -p .venv/bin; {pip};; --version) echo Python 3.99;; -c) exit $OLD;;"
+    fake.write_text(f'#!/bin/sh\ncase "$1" in {script} esac\n')
+    fake.chmod(0o755)
+    for old, message in (
+        ("0", "tested with Python 3.11 and has wheels up to 3.14; this is Python 3.99."),
+        ("1", "needs"),
+    ):
+        command = ["sh", str(ROOT / "tools" / "venv.sh"), str(fake)]
+        environment = {**os.environ, "OLD": old}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 1 and message in done.stderr and "PYTHON=python3.1" in done.stderr
 
 
 def test_everything_locked_has_a_digest() -> None:

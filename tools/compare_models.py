@@ -164,6 +164,10 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=ROOT / "docs" / "models.md")
     arguments = parser.parse_args()
     models = arguments.models or sorted((ROOT.parent / "shared" / "models").glob("*.onnx"))
+    if not models:
+        parser.error(
+            "no models in ../shared/models, beside the repository: put some there, or name them and -o"
+        )
     base, console = Options(target=arguments.target), Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("examining", total=len(models))

@@ -10,6 +10,10 @@ python="$1"
 }
 "$python" -m venv .venv
 pip=".venv/bin/pip install --quiet --disable-pip-version-check"
-$pip --require-hashes --requirement requirements.lock
+$pip --require-hashes --requirement requirements.lock || {
+    echo "requirements.lock was tested with Python 3.11 and has wheels up to 3.14; this is $("$python" --version)." \
+        "Another one: make setup PYTHON=python3.11" >&2
+    exit 1
+}
 $pip --no-deps --no-build-isolation --editable .
 touch .venv/ready
