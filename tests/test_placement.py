@@ -221,19 +221,33 @@ def test_ping_pong_is_the_case_without_overlap(words: list[int]) -> None:
     assert found.proven
 
 
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(1, 400), st.floats(-0.5, 1)), min_size=2, max_size=12))
-def test_a_chain_with_overlap_needs_its_widest_layer(layers: list[tuple[int, float]]) -> None:
-    """As layers turn in zigzag, each can lie with its input at one end and its output at the other."""
+def _chain(layers: list[tuple[int, float]]) -> tuple[Problem, int]:
+    """Layers of so many words, each of which may lie so far over its input; and the least arena.
+
+    As layers turn in zigzag, each can lie with its input at one end and its output at the other.
+    """
     items = tuple(Item(4 * words) for words, _ in layers)
     distances = [4 * round(words * part) for words, part in layers]
     links = list(enumerate(itertools.pairwise(range(len(items)))))
     pairs = tuple(_overlapping(items, a, b, g, distances[b], distances[b]) for g, (a, b) in links)
-    found = place(Problem(items, pairs, (BOTH,) * len(pairs)), effort=Effort.NORMAL)
-    assert found.arena == max(
-        max(items[a].bytes + max(distances[b], 0), items[b].bytes) for _, (a, b) in links
-    )
-    assert found.proven
+    widest = max(max(items[a].bytes + max(distances[b], 0), items[b].bytes) for _, (a, b) in links)
+    return Problem(items, pairs, (BOTH,) * len(pairs)), widest
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 400), st.floats(-0.5, 1)), min_size=2, max_size=12))
+def test_a_chain_with_overlap_needs_its_widest_layer(layers: list[tuple[int, float]]) -> None:
+    problem, widest = _chain(layers)
+    found = place(problem, effort=Effort.NORMAL)
+    assert found.arena == widest and found.proven
+
+
+def test_a_long_chain_zigzags_from_the_start() -> None:
+    """So long that a search does not come across it."""
+    rng = random.Random(0)
+    problem, widest = _chain([(rng.randint(1, 400), rng.uniform(-0.5, 1)) for _ in range(240)])
+    found = place(problem, effort=Effort.FAST)
+    assert found.arena == widest and found.proven
 
 
 # -- the lower bound ----------------------------------------------------------------------------------
