@@ -84,10 +84,15 @@ def includes(runs: Sequence[Run]) -> list[str]:
 
 
 def functions(runs: Sequence[Run]) -> list[str]:
-    """A C function `case_<number>` for each run, which writes its output to stdout."""
-    return [
-        line for i, run in enumerate(runs) for line in (_row_function if run.order else _function)(i, run)
-    ]
+    """A C function `case_<number>` for each run, which writes its output to stdout.
+
+    What equal calls compile to is there once, whatever data and places they are run on: compiling takes
+    most of the time of these tests.
+    """
+    source = _Source()
+    for number, run in enumerate(runs):
+        source.lines += (_row_case if run.order else _case)(source, number, run)
+    return source.lines
 
 
 def split_outputs(runs: Sequence[Run], data: bytes) -> list[Array]:
@@ -108,12 +113,35 @@ def _cc() -> str:
     return compiler
 
 
-def _function(number: int, run: Run) -> list[str]:
-    """Constants, buffers and one call; the result goes to stdout as bytes."""
+class _Source:
+    """C at file scope; what is declared in the same words is declared once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._names: dict[str, str] = {}
+
+    def declare(self, text: str) -> str:
+        """The name of what a text declares, in which that name is spelled @."""
+        if text not in self._names:
+            self._names[text] = f"shared_{len(self._names)}"
+            self.lines.append(text.replace("@", self._names[text]))
+        return self._names[text]
+
+    def array(self, data: Array) -> str:
+        values = ", ".join(_spell(v) for v in data.ravel().tolist())
+        return self.declare(f"static const _Alignas(8) {_c(data.dtype)} @[] = {{{values}}};")
+
+    def function(self, parameters: Sequence[str], body: Sequence[str]) -> str:
+        """One that is compiled for itself: its callers differ in data only."""
+        head = f"static __attribute__((noinline)) void @({', '.join(parameters)}) {{"
+        return self.declare("\n".join([head, *(f"    {line}" for line in body), "}"]))
+
+
+def _case(source: _Source, number: int, run: Run) -> list[str]:
+    """Buffers and one call; the result goes to stdout as bytes."""
     ctype, count = _c(run.dtype), int(np.prod(run.shape))
-    names = {i: f"in_{number}_{i}" for i in range(len(run.inputs))}
-    lines = [_array(f"in_{number}_{i}", a) for i, a in enumerate(run.inputs)]
-    body, output = [], f"out_{number}"
+    inputs = [source.array(a) for a in run.inputs]
+    lines, body, output = [], [], f"out_{number}"
     if run.shared is None:
         lines.append(f"static {ctype} {output}[{count}];")
     else:
@@ -123,74 +151,92 @@ def _function(number: int, run: Run) -> list[str]:
         assert origin % data.itemsize == 0
         length = origin + max(data.nbytes, count * run.dtype.itemsize - distance)
         lines.append(f"static _Alignas(8) uint8_t memory_{number}[{length}];")
-        body.append(f"memcpy(memory_{number} + {origin}, in_{number}_{run.shared}, {data.nbytes});")
-        names[run.shared] = f"((const {_c(data.dtype)} *)(const void *)(memory_{number} + {origin}))"
-        output = f"(({ctype} *)(void *)(memory_{number} + {origin - distance}))"
-    arguments = []
-    for position, argument in enumerate(run.call.arguments):
-        name = f"arg_{number}_{position}"
-        declared, local, spelled = _argument(name, argument, names, output, run.call.scratch)
-        lines += declared
-        body += local
-        arguments.append(spelled)
-    call = f"{run.call.function}({', '.join(arguments)})"
-    checked = f"if ({call} != 0) {{ puts({_quoted(run.call.function)}); }}"
-    body.append(checked if run.call.checked else f"{call};")
+        body.append(f"memcpy(memory_{number} + {origin}, {inputs[run.shared]}, {data.nbytes});")
+        inputs[run.shared] = f"(const {_c(data.dtype)} *)(const void *)(memory_{number} + {origin})"
+        output = f"({ctype} *)(void *)(memory_{number} + {origin - distance})"
+    body.append(f"{_whole(source, run)}({', '.join([*inputs, output])});")
     body.append(f"fwrite({output}, sizeof *{output}, {count}, stdout);")
     return [*lines, f"static void case_{number}(void) {{", *(f"    {line}" for line in body), "}"]
 
 
-def _quoted(text: str) -> str:
-    return f'"{text} failed"'
+def _parameters(run: Run) -> list[str]:
+    inputs = [f"const {_c(a.dtype)} *in_{i}" for i, a in enumerate(run.inputs)]
+    return [*inputs, f"{_c(run.dtype)} *output"]
+
+
+def _whole(source: _Source, run: Run) -> str:
+    """The function that does the call, of inputs and output."""
+    names = [f"in_{i}" for i in range(len(run.inputs))]
+    body = [f"(void){name};" for name in names]
+    arguments = []
+    for position, argument in enumerate(run.call.arguments):
+        local, spelled = _argument(source, f"arg_{position}", argument, names, run.call.scratch)
+        body += local
+        arguments.append(spelled)
+    call = f"{run.call.function}({', '.join(arguments)})"
+    checked = f'if ({call} != 0) {{ puts("{run.call.function} failed"); }}'
+    body.append(checked if run.call.checked else f"{call};")
+    return source.function(_parameters(run), body)
 
 
 def _argument(
-    name: str, argument: Argument, inputs: Mapping[int, str], output: str, scratch: int
-) -> tuple[list[str], list[str], str]:
-    """File-scope lines, function-scope lines, and the expression."""
+    source: _Source, name: str, argument: Argument, inputs: Sequence[str], scratch: int
+) -> tuple[list[str], str]:
+    """Function-scope lines and the expression."""
     match argument:
         case Input(index):
-            return [], [], inputs[index]
+            return [], inputs[index]
         case Output():
-            return [], [], output
+            return [], "output"
         case Inputs(ctype):
-            return [], [f"const {ctype} *const {name}[] = {{{', '.join(inputs.values())}}};"], name
-        case Table() | Struct():
-            return _constant(name, argument)
+            return [f"const {ctype} *const {name}[] = {{{', '.join(inputs)}}};"], name
         case Local(ctype, count):
-            return [], [f"{ctype}{name}[{count}];"], name
-        case Scratch():
-            return [_scratch(name, scratch)], [], name
+            return [f"{ctype}{name}[{count}];"], name
         case ScratchBytes():
-            return [], [], str(scratch or _CMSIS_SCRATCH)
+            return [], str(scratch or _CMSIS_SCRATCH)
         case _:
-            return [], [], _spell(argument)
+            return [], _constant(source, argument, scratch)
 
 
-def _scratch(name: str, count: int) -> str:
-    """Scratch memory of exactly as many bytes as asked for, words; CMSIS-NN's was not asked for."""
-    return f"static _Alignas(4) uint8_t {name}[{count or _CMSIS_SCRATCH}];"
-
-
-def _constant(name: str, argument: Table | Struct) -> tuple[list[str], list[str], str]:
+def _constant(source: _Source, argument: Argument, scratch: int) -> str:
+    """The expression of what is the same for the whole and for rows."""
     match argument:
+        case Scratch():
+            # of exactly as many bytes as asked for, words; CMSIS-NN's was not asked for
+            return source.declare(f"static _Alignas(4) uint8_t @[{scratch or _CMSIS_SCRATCH}];")
         case Table(_, None):
-            return [], [], "NULL"
+            return "NULL"
         case Table(_, data):
             assert data is not None
-            return [_array(name, data)], [], name
+            return source.array(data)
         case Struct(ctype, fields):
             values = ", ".join(_spell(v) for v in fields.values())
-            return [f"static const {ctype} {name} = {{{values}}};"], [], f"&{name}"
+            return f"&{source.declare(f'static const {ctype} @ = {{{values}}};')}"
+        case _:
+            return _spell(argument)
 
 
 # -- by rows ----------------------------------------------------------------------------------------
 
 
-def _row_function(number: int, run: Run) -> list[str]:
-    """Every unit in its order, on copies of its rows: the sanitizer sees what is read beside them.
+def _row_case(source: _Source, number: int, run: Run) -> list[str]:
+    count = int(np.prod(run.shape))
+    inputs = [source.array(a) for a in run.inputs]
+    call = f"{_by_rows(source, run)}({', '.join([*inputs, f'out_{number}', str(run.order)])});"
+    return [
+        f"static {_c(run.dtype)} out_{number}[{count}];",
+        f"static void case_{number}(void) {{",
+        f"    {call}",
+        f"    fwrite(out_{number}, sizeof *out_{number}, {count}, stdout);",
+        "}",
+    ]
 
-    The input's rows and the output are separate, or with `shared` one of the rows is where the output is.
+
+def _by_rows(source: _Source, run: Run) -> str:
+    """The function of inputs, output and order: every unit, on copies of its rows.
+
+    The sanitizer sees what is read beside them. The input's rows and the output are separate, or with
+    `shared` one of the rows is where the output is.
     """
     rows = run.call.rows
     assert rows is not None
@@ -199,47 +245,36 @@ def _row_function(number: int, run: Run) -> list[str]:
     units = rows.units
     if units == ALL_ROWS:
         ((_, units, _),) = sizes.values()
-    ctype, name = _c(run.dtype), f"case_{number}"
-    lines = [_array(f"in_{number}_{i}", a) for i, a in enumerate(run.inputs)]
-    lines.append(f"static {ctype} out_{number}[{samples * count * values}];")
-    setup, teardown, reads = _buffers(number, run, rows, sizes)
-    arguments: list[str] = []
-    for position, argument in enumerate(rows.arguments):
-        declared, spelled = _row_argument(f"arg_{number}_{position}", argument, number, run, sizes)
-        lines += declared
-        arguments.append(spelled)
-    begin, end, step = ("0", "{0}", "++") if run.order > 0 else ("{0} - 1", "-1", "--")
-    loops = [
-        f"for (int32_t {v} = {begin.format(n)}; {v} != {end.format(n)}; {v}{step}) {{"
-        for v, n in (("r", count), ("q", units))
-    ]
-    first, last = ("0", str(units - 1)) if run.order > 0 else (str(units - 1), "0")
+    setup, teardown, reads = _buffers(run, rows, sizes)
+    arguments = [_row_argument(source, argument, run, sizes) for argument in rows.arguments]
     body = [
+        *(f"(void)in_{i};" for i in range(len(run.inputs))),
         *setup,
-        f"for (int32_t s = 0; s < {samples}; ++s) {{ {loops[0]} {loops[1]}",
-        f"    const int32_t i = r * {rows.step} + q, first = q == {first}, last = q == {last};",
+        f"for (int32_t s = 0; s < {samples}; ++s)",
+        f"for (int32_t a = 0; a < {count}; ++a)",
+        f"for (int32_t b = 0; b < {units}; ++b) {{",
+        f"    const int32_t r = order > 0 ? a : {count - 1} - a, q = order > 0 ? b : {units - 1} - b;",
+        f"    const int32_t i = r * {rows.step} + q, first = b == 0, last = b == {units - 1};",
         "    (void)i, (void)first, (void)last;",
         *(f"    {line}" for line in reads),
         f"    {rows.function}({', '.join(arguments)});",
+        f"    if (last) {{ memcpy(output + (s * {count} + r) * {values}, row, {values} * sizeof *row); }}",
         "}",
-        f"memcpy(out_{number} + (s * {count} + r) * {values}, output, {values} * sizeof *output);",
-        "} }",
         *teardown,
-        f"fwrite(out_{number}, sizeof *out_{number}, {samples * count * values}, stdout);",
     ]
-    return [*lines, f"static void {name}(void) {{", *(f"    {line}" for line in body), "}"]
+    return source.function([*_parameters(run), "int32_t order"], body)
 
 
 def _buffers(
-    number: int, run: Run, rows: Rows, sizes: Mapping[int, tuple[int, int, int]]
+    run: Run, rows: Rows, sizes: Mapping[int, tuple[int, int, int]]
 ) -> tuple[list[str], list[str], list[str]]:
     """Lines that make and free memory for one unit, and those that fill it with the rows of its windows."""
     size = rows_of(run.shape)[2] * run.dtype.itemsize
-    setup, reads, owned = [], [], ["output_memory"]
+    setup, reads, owned = [], [], ["row_memory"]
     if rows.accumulator:
         setup.append(f"void *sums = malloc({rows.accumulator});")
         owned.append("sums")
-    place = "output_memory"
+    place = "row_memory"
     for i, window in rows.windows.items():
         ctype, (_, height, values) = _c(run.inputs[i].dtype), sizes[i]
         length = values * run.inputs[i].itemsize
@@ -257,40 +292,34 @@ def _buffers(
             f"    const int32_t y = i * {window.stride} - ({window.pad}) + k;",
             f"    rows_{i}[k] = y < 0 || y >= {height} ? NULL : (const {ctype} *)room_{i}[k];",
             f"    if (rows_{i}[k] != NULL) {{",
-            f"        memcpy(room_{i}[k], in_{number}_{i} + (s * {height} + y) * {values}, {length});",
+            f"        memcpy(room_{i}[k], in_{i} + (s * {height} + y) * {values}, {length});",
             "    }",
             "}",
         ]
-    setup.insert(0, f"void *output_memory = malloc({size});")
-    setup.append(f"{_c(run.dtype)} *output = ({_c(run.dtype)} *){place};")
+    setup.insert(0, f"void *row_memory = malloc({size});")
+    setup.append(f"{_c(run.dtype)} *row = ({_c(run.dtype)} *){place};")
     return setup, [f"free({memory});" for memory in owned], reads
 
 
 def _row_argument(
-    name: str, argument: Argument, number: int, run: Run, sizes: Mapping[int, tuple[int, int, int]]
-) -> tuple[list[str], str]:
-    """File-scope lines and the expression."""
+    source: _Source, argument: Argument, run: Run, sizes: Mapping[int, tuple[int, int, int]]
+) -> str:
     match argument:
         case Input(index):
-            return [], f"rows_{index}[0]" if index in sizes else f"in_{number}_{index}"
+            return f"rows_{index}[0]" if index in sizes else f"in_{index}"
         case RowPointers(index):
-            return [], f"rows_{index}"
+            return f"rows_{index}"
         case Inputs(ctype):
             rows = ", ".join(f"rows_{i}[0]" for i in range(len(run.inputs)))
-            return [], f"(const {ctype} *const[]){{{rows}}}"
+            return f"(const {ctype} *const[]){{{rows}}}"
         case Output():
-            return [], "output"
+            return "row"
         case OutputRow() | Part() | First() | Last() | Accumulator():
-            return [], _UNIT[type(argument)]
+            return _UNIT[type(argument)]
         case RowValues(index):
-            return [], str(sizes[index][2])
-        case Scratch():
-            return [_scratch(name, run.call.scratch)], name
-        case Table() | Struct():
-            declared, _, spelled = _constant(name, argument)
-            return declared, spelled
-        case int() | float():
-            return [], _spell(argument)
+            return str(sizes[index][2])
+        case Scratch() | Table() | Struct() | int() | float():
+            return _constant(source, argument, run.call.scratch)
         case _:
             raise AssertionError(f"{argument} has no meaning in rows")
 
@@ -303,11 +332,6 @@ _UNIT = {OutputRow: "r", Part: "q", First: "first", Last: "last", Accumulator: "
 
 def _c(dtype: np.dtype[Any]) -> str:
     return _CTYPES.get(dtype.name, f"{dtype.name}_t")
-
-
-def _array(name: str, data: Array) -> str:
-    values = ", ".join(_spell(v) for v in data.ravel().tolist())
-    return f"static const _Alignas(8) {_c(data.dtype)} {name}[] = {{{values}}};"
 
 
 def _spell(value: Any) -> str:
