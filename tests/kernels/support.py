@@ -128,12 +128,16 @@ def _driven(one: Layer) -> Iterator[Layer]:
 # -- running ----------------------------------------------------------------------------------------
 
 SHARED = ("-DPINGPONNX_SHARED_KERNELS", "-O0")
-"""Flags for large kernels that are functions: one copy for all layers, without optimisation, compiles in a
-fifth of the time under sanitizers. What is specialised and optimised, boards run."""
+"""Kernels as functions: one copy for all layers, without optimisation, compiles in a fraction of the time
+under sanitizers. What is specialised and optimised, boards run."""
 
 
 def check_host(
-    layers: Sequence[Layer], header: str, tmp_path: Path, core: str = "cortex-m4", flags: Sequence[str] = ()
+    layers: Sequence[Layer],
+    header: str,
+    tmp_path: Path,
+    core: str = "cortex-m4",
+    flags: Sequence[str] = SHARED,
 ) -> None:
     """What is offered on `core`, as plain C under sanitizers on this computer."""
     runs, expected = _runs(layers, header, core)

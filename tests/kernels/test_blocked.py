@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernels.support import SHARED, Layer, Numbers, check_board, check_host, fed_extremes, layer
+from kernels.support import Layer, Numbers, check_board, check_host, fed_extremes, layer
 from pingponnx.fixed_point import Rounding
 from pingponnx.kernels import candidates
 from pingponnx.ops import Operator
@@ -84,7 +84,7 @@ def _with_extremes(header: str) -> list[Layer]:
 @pytest.mark.parametrize("header", LAYERS)
 def test_plain_c(header: str, rounding: Rounding, tmp_path: Path) -> None:
     layers = [one.rounded(rounding) for one in _with_extremes(header)]
-    check_host(layers, header, tmp_path, "cortex-m3", SHARED)
+    check_host(layers, header, tmp_path, "cortex-m3")
 
 
 @pytest.mark.qemu
