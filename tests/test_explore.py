@@ -226,3 +226,17 @@ def test_a_dask_cluster_and_a_killed_worker(model: Path, tmp_path: Path) -> None
             before = _finished(home)
             first.kill()
             _assert_all(process, home, before)
+
+
+def test_workers_are_out_of_the_terminals_reach() -> None:
+    """Ctrl-C goes to every process of a terminal: a worker that is just starting would print a traceback."""
+    code = (
+        "from signal import SIG_BLOCK, pthread_sigmask\n"
+        "from pingponnx.explore import runner\n"
+        "def blocked(work=None, key='own'):\n"
+        "    return key, sorted(map(int, pthread_sigmask(SIG_BLOCK, [])))\n"
+        "runner.perform = blocked\n"
+        "print(sorted(runner._parallel({'a': 0, 'b': 0}, 2)), blocked())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[('a', [2]), ('b', [2])] ('own', [])\n", done.stderr

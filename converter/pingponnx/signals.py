@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
@@ -39,6 +40,19 @@ def catch_signals(stop_tools: Callable[[], None]) -> None:
     global _stop_tools
     _stop_tools = stop_tools
     _handle(_stop)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Ctrl-C comes later; processes that are started meanwhile never get it, and end when they are told."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def received() -> signal.Signals | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 
 import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -10,6 +11,7 @@ from pingponnx.errors import Error
 from pingponnx.explore.cache import Cache
 from pingponnx.explore.outcome import Outcome
 from pingponnx.explore.work import Result, Work, perform
+from pingponnx.signals import held_back
 
 _TRIES = 3
 _CONNECT = 10.0  # seconds
@@ -70,7 +72,10 @@ def _parallel(works: Mapping[str, Work], jobs: int) -> Iterator[tuple[str, Resul
     if not works:
         return
     pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="all", batch_size=1)
-    yield from pool(joblib.delayed(perform)(work, key) for key, work in works.items())
+    resource_tracker.ensure_running()  # lets signals through when it starts
+    with held_back():
+        results = pool(joblib.delayed(perform)(work, key) for key, work in works.items())
+    yield from results
 
 
 @contextlib.contextmanager
