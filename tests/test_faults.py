@@ -240,7 +240,10 @@ def test_ctrl_c_is_quiet_while_importing_and_at_the_end(
 
 def test_nothing_is_left_of_python_when_signals_lose_their_handlers(model: Path, tmp_path: Path) -> None:
     """What Python does last, taking modules apart, does not happen."""
-    script = "import sys\nclass X:\n    def __del__(self):\n        " + _INTERRUPT + "sys.x = X()\n"
+    script = (
+        "import os, sys\nclass X:\n    def __del__(self, kill=os.kill, pid=os.getpid()):\n"
+        f"        kill(pid, {signal.SIGINT:d})\nsys.x = X()\n"
+    )
     (tmp_path / "sitecustomize.py").write_text(script)
     done = command_line("plan", model, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 0 and "arena" in done.stdout and done.stderr == ""
