@@ -1,7 +1,6 @@
 """Constant folding of ONNX models, with onnxruntime as the calculator, within limits."""
 
 from collections.abc import Iterable, Mapping
-from itertools import count
 from math import prod
 from typing import Any
 
@@ -14,11 +13,12 @@ from onnx.reference import ReferenceEvaluator
 from pingponnx.errors import ModelError, Unsupported, UnsupportedError, damage, first_line
 from pingponnx.ir import Shape
 from pingponnx.onnx_functions import with_defaults
+from pingponnx.onnx_hidden import hide_pools, hide_slices, is_hidden, show, show_slices
 from pingponnx.onnx_limits import MAX_FOLDED, check_nodes, check_shapes, check_work, may_follow
-from pingponnx.onnx_pools import hide, show
 from pingponnx.onnx_subgraphs import captured, unfold
 
 _FOLD_ROUNDS = 64
+_DEEPEST = 64  # pools and slices after one another, each of which is inferred once more
 _GENEROUS = 32  # times the memory of their results is what such operators take
 _CONSTANTS_ALONE = 4  # IR version since which constants need not be listed as inputs
 _RANDOM = {
@@ -80,11 +80,16 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with inferred types and shapes; raises ModelError when they are too large or do not fit."""
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
-    plain = _anew(plain)
-    for turn in count():
-        if not hide(plain, static_shapes(plain), turn):
+    hide_slices(plain)
+    for _ in range(_DEEPEST):
+        plain = _anew(plain)
+        shapes = static_shapes(plain)
+        if not (show_slices(plain, shapes) or hide_pools(plain, shapes)):
             break
-        model = plain = _anew(plain)
+    else:
+        show(plain)
+    if any(is_hidden(node) for node in plain.graph.node):
+        model = plain
     model = _annotated(model)
     problem: Exception | None = None
     for follow in (True, False) if may_follow(plain.graph) else (False,):

@@ -16,6 +16,8 @@ Merge = Callable[[Graph, Node, Node, str], tuple[Node, tuple[Tensor, ...]] | Non
 
 def renamed(node: Node, names: Mapping[str, str]) -> Node:
     """The node reading other tensors."""
+    if names.keys().isdisjoint(node.inputs):
+        return node
     return replace(node, inputs=tuple(names.get(n, n) for n in node.inputs))
 
 

@@ -1,26 +1,56 @@
-"""Pools with ceil_mode: windows that start in the end padding are dropped, by onnxruntime and PyTorch too.
+"""Nodes that shape inference must not see, because of what it would make of them.
 
-Shape inference of older opsets counts such windows, and infers what follows from that. It is told the shape
-instead, and not shown the pool.
+Pools with ceil_mode: inference of opsets below 22 counts windows that start in the padding at the end, which
+onnxruntime and PyTorch drop, and infers what follows from that. They stay hidden, and it is told their shape.
+
+Slices: onnx ends the process where an axis has a negative size, as behind a window too large, or none and the
+slice goes backwards. They are shown when it is known that none has.
+
+A hidden node has a domain of ours, of which onnx knows no operators.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
-from pingponnx.errors import ModelError
 from pingponnx.ir import Shape
 from pingponnx.ops.window import rounded_up
 
 _POOLS = {"MaxPool", "AveragePool", "LpPool"}
-_HIDDEN = "pingponnx.pool"  # a domain that inference knows no operators of
-_DEEPEST = 32  # such pools after one another; each makes its input smaller
+_STEPS = 4  # which input of Slice
+_HIDDEN = "pingponnx.hidden"
 
 
-def hide(model: onnx.ModelProto, shapes: Mapping[str, Shape], turn: int) -> bool:
-    """Hide pools that would count such a window, in place; False when there are none.
+def is_hidden(node: onnx.NodeProto) -> bool:
+    return bool(node.domain == _HIDDEN)
+
+
+def hide_slices(model: onnx.ModelProto) -> None:
+    """Hide all slices, in place."""
+    for node in model.graph.node:
+        if _is_onnx(node) and node.op_type == "Slice":
+            _hide(model, node)
+
+
+def show_slices(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
+    """Show those that can be inferred, in place; False when there are none."""
+    stored = {t.name: t for t in model.graph.initializer}
+
+    def forwards(node: onnx.NodeProto) -> bool:
+        steps = node.input[_STEPS] if len(node.input) > _STEPS else ""
+        return not steps or (steps in stored and bool((numpy_helper.to_array(stored[steps]) > 0).all()))
+
+    hidden = [node for node in model.graph.node if is_hidden(node) and node.op_type == "Slice"]
+    ready = [n for n in hidden if n.input[0] in shapes and (0 not in shapes[n.input[0]] or forwards(n))]
+    for node in ready:
+        node.domain = ""
+    return bool(ready)
+
+
+def hide_pools(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
+    """Hide the pools that would count too many windows, in place; False when there are none.
 
     Only the first ones, for what was inferred from their shapes is wrong too: infer again, and come back.
     """
@@ -29,29 +59,33 @@ def hide(model: onnx.ModelProto, shapes: Mapping[str, Shape], turn: int) -> bool
         shape = shapes.get(node.input[0], ()) if node.input else ()
         if not doubtful.isdisjoint(node.input):
             doubtful.update(node.output)
-        elif node.domain in ("", "ai.onnx") and node.op_type in _POOLS and node.output[0] in shapes:
+        elif _is_onnx(node) and node.op_type in _POOLS and node.output[0] in shapes:
             size = _size(node, shape[2:])
             if size and size != shapes[node.output[0]][2:]:
                 _declare(model.graph, node, (*shapes[node.output[0]][:2], *size))
-                node.domain = _HIDDEN
+                _hide(model, node)
                 doubtful.update(node.output)
-    if doubtful and turn == _DEEPEST:
-        raise ModelError(
-            f"more than {_DEEPEST} pools with ceil_mode after one another", "export it with opset 22"
-        )
-    if doubtful and _HIDDEN not in {o.domain for o in model.opset_import}:
-        model.opset_import.append(helper.make_opsetid(_HIDDEN, 1))
     return bool(doubtful)
 
 
 def show(model: onnx.ModelProto) -> None:
-    """Undo `hide`, in place."""
+    """Show everything again, in place."""
     for node in model.graph.node:
-        if node.domain == _HIDDEN:
+        if is_hidden(node):
             node.domain = ""
     kept = [o for o in model.opset_import if o.domain != _HIDDEN]
     del model.opset_import[:]
     model.opset_import.extend(kept)
+
+
+def _is_onnx(node: onnx.NodeProto) -> bool:
+    return bool(node.domain in ("", "ai.onnx"))
+
+
+def _hide(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    node.domain = _HIDDEN
+    if _HIDDEN not in {o.domain for o in model.opset_import}:
+        model.opset_import.append(helper.make_opsetid(_HIDDEN, 1))
 
 
 def _declare(graph: onnx.GraphProto, node: onnx.NodeProto, shape: Shape) -> None:

@@ -1,4 +1,4 @@
-"""ceil_mode windows that start in the end padding, which older shape inference counts and nobody computes."""
+"""Nodes hidden from shape inference: what follows from them is right, and nothing ends the process."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from models import make_model, make_node, save
-from pingponnx.errors import ModelError
+from pingponnx.errors import Error
 from pingponnx.evaluate import evaluate
 from pingponnx.fixed_point import Rounding
 from pingponnx.load import load
@@ -58,7 +58,44 @@ def test_a_declared_size_that_is_right_is_no_contradiction(tmp_path: Path) -> No
     assert load(save(model, tmp_path / "model.onnx")).nodes
 
 
-def test_endless_pools_are_refused(tmp_path: Path) -> None:
-    endless = {"kernel_shape": [9, 9], "strides": [2, 2], "pads": [8, 8, 8, 8], "ceil_mode": 1}
-    with pytest.raises(ModelError, match="more than 32 pools with ceil_mode"):
-        load(save(_model("MaxPool", [endless] * 40), tmp_path / "model.onnx"))
+def test_slices_that_go_backwards(tmp_path: Path) -> None:
+    """Also of nothing, for which onnx ends the process."""
+    for rows in (2, 0):
+        stored = {
+            "c": np.ones((rows, 3), np.float32),
+            "start": np.array([-1]),
+            "end": np.array([-9]),
+            "step": np.array([-1]),
+        }
+        parts = ["start", "end", "axis", "step"]
+        nodes = [make_node("Neg", ["c"], "n"), make_node("Slice", ["n", *parts], "d")]
+        nodes += [make_node("Concat", ["x", "d"], "e", axis=0), make_node("Slice", ["e", *parts], "y")]
+        model = make_model(
+            [make_node("Relu", ["x"], "y")], {"x": [2, 3]}, ["y"], stored | {"axis": np.array([0])}
+        )
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+        model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 2 + rows
+        graph = load(save(model, tmp_path / "model.onnx"))
+        x = np.arange(6, dtype=np.float32).reshape(2, 3)
+        expected = np.concatenate([x, -stored["c"]])[::-1]
+        np.testing.assert_array_equal(evaluate(graph, {"x": x}, Rounding.SINGLE)[graph.outputs[0]], expected)
+
+
+def test_a_slice_of_less_than_nothing(tmp_path: Path) -> None:
+    """What is left of an input by a convolution too large for it: onnx ends the process at the slice."""
+    nodes = [make_node("Conv", ["x", "w"], "c"), make_node("Slice", ["c", "zero", "two", "axis"], "y")]
+    bounds = {"zero": np.array([0]), "two": np.array([2]), "axis": np.array([2])}
+    model = make_model(nodes[:1], {"x": [1, 1, 4]}, ["c"], bounds | {"w": np.ones((1, 1, 9), np.float32)})
+    model.graph.node.append(nodes[1])
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 1, 2]))
+    with pytest.raises(Error, match=r"'c' has the shape \[1, 1, -4\]"):
+        load(save(model, tmp_path / "model.onnx"))
+
+
+def test_many_slices_after_one_another(tmp_path: Path) -> None:
+    bounds = {"one": np.array([1]), "end": np.array([100]), "axis": np.array([1])}
+    nodes = [make_node("Slice", [f"s{i}", "one", "end", "axis"], f"s{i + 1}") for i in range(90)]
+    graph = load(save(make_model(nodes, {"s0": [1, 100]}, ["s90"], bounds), tmp_path / "model.onnx"))
+    assert graph.tensors[graph.outputs[0]].shape == (1, 10)
