@@ -44,6 +44,8 @@ class Normalize(Operator):
         shape = site.x.shape
         if self.groups:
             return shape[0], prod(shape[1:-1]), self.groups, shape[-1] // self.groups
+        if all(shape[axis] == 1 for axis in self.axes):  # every value alone, with the operands of its channel
+            return prod(shape[: self.axes[0]]), 1, prod(shape[self.axes[0] :]), 1
         runs: list[tuple[int, bool]] = [(1, False)]
         for axis, n in enumerate(shape):
             member = axis in self.axes
