@@ -13,6 +13,8 @@ from pingponnx.ops.reshape import Reshape
 from pingponnx.ops.transpose import Transpose
 from pingponnx.rewrite.edit import live, permuted_constant, renamed
 
+_LAYOUT = (Transpose, Reshape)
+
 
 def choose_layout(graph: Graph, *, keep_inputs: bool = False) -> Graph:
     """Sink transposes; make each image input channels-last where that saves work."""
@@ -71,6 +73,9 @@ def _simplify(graph: Graph) -> Graph | None:
     changed = False
     for node in graph.nodes:
         node = renamed(node, names)
+        if type(node.op) not in _LAYOUT:  # most nodes of most rounds
+            nodes.append(node)
+            continue
         source = producers.get(node.inputs[0]) if node.inputs and node.inputs[0] else None
         new = renamed(_merged(graph, node, source), names)
         identity = _identity(graph, new)
@@ -134,7 +139,7 @@ def _common(graph: Graph, node: Node, producers: dict[str, Node]) -> tuple[int, 
 
     Activations that the inverse permutation only reshapes (one value per channel) need no transpose.
     """
-    if isinstance(node.op, Transpose) or len(node.outputs) != 1:
+    if type(node.op) is Transpose or len(node.outputs) != 1:
         return None
     found: set[tuple[int, ...]] = set()
     others: list[Tensor] = []
@@ -142,7 +147,7 @@ def _common(graph: Graph, node: Node, producers: dict[str, Node]) -> tuple[int, 
         if not name or graph.tensors[name].constant:
             continue
         source = producers.get(name)
-        if source is not None and isinstance(source.op, Transpose):
+        if source is not None and type(source.op) is Transpose:
             found.add(source.op.permutation)
         else:
             others.append(graph.tensors[name])
