@@ -104,7 +104,9 @@ def test_make_targets_exist() -> None:
 
 
 def test_make_help_names_every_target() -> None:
-    done = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     named = {line.split()[0] for line in done.stdout.splitlines() if len(line.split()) > 1}
     (phony,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert named == set(phony.split())
