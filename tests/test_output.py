@@ -309,3 +309,35 @@ def test_a_damaged_copy_of_cmsis_nn_is_refused(monkeypatch: pytest.MonkeyPatch) 
         cmsis.find()
     cmsis._damaged.cache_clear()
     assert "--force-reinstall" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("command", "lost"),
+    [
+        (["plan", "model.onnx", "--html", "model.onnx"], "model.onnx"),
+        (["plan", "model.onnx", "--html", "other.onnx"], "other.onnx"),
+        (["plan", "other.onnx", "--map", "model.npz"], "model.npz"),
+    ],
+)
+def test_models_and_samples_are_not_replaced(
+    command: list[str], lost: str, model: Path, tmp_path: Path
+) -> None:
+    for name in ("model.onnx", "other.onnx", "model.npz"):
+        (tmp_path / name).write_bytes(model.read_bytes())
+    before = (tmp_path / lost).read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "pingponnx", *command], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert_refused(done.returncode, done.stdout, done.stderr)
+    assert f"{lost} would be replaced" in done.stderr
+    assert (tmp_path / lost).read_bytes() == before
+
+
+def test_a_command_keeps_its_inputs(tmp_path: Path) -> None:
+    run = tmp_path / "run.json"
+    run.write_text("{}")
+    with pytest.raises(Error, match=r"run\.json would be replaced"):
+        write_file(run, b"other", inputs=[run])
+    assert run.read_text() == "{}"
+    write_file(run, b"other")
+    assert run.read_text() == "other"

@@ -74,7 +74,7 @@ def quantize(
             ) from error
         finally:
             logging.disable(logging.NOTSET)
-    write_file(out, result)
+    write_file(out, result, inputs=(samples,), suffix=".onnx")
     return len(found)
 
 

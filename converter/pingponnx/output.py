@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pingponnx.errors import Error
@@ -20,6 +20,7 @@ from pingponnx.workspace import held, lock, locked_folder, sweep, unlock
 
 _MARKER = ".pingponnx"  # lists the files that we wrote into a folder, and their digests
 _ASIDE = ".pingponnx-old"  # ends the name of a folder that is moved out of the way
+_PRECIOUS = {".onnx", ".npz"}  # what commands read
 _PATIENCE = 10.0  # seconds
 _TRIES = 100
 
@@ -48,10 +49,17 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
                 _discard(staging)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write one file, which appears complete or not at all; devices and pipes are just written to."""
+def write_file(path: Path, data: bytes, *, inputs: Iterable[Path] = (), suffix: str = "") -> None:
+    """Write one file, which appears complete or not at all; devices and pipes are just written to.
+
+    Raises Error where it would replace what the command has read, or a model or samples, unless data of
+    that `suffix` is written.
+    """
     with _reasons(path):
         path = path.resolve()  # a symbolic link stays
+        precious = path.is_file() and path.suffix.lower() in _PRECIOUS - {suffix}
+        if precious or path in [other.resolve() for other in inputs]:
+            raise Error(f"{path.name} would be replaced by something else", "give the output another name")
         if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(data)
             return

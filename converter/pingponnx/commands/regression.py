@@ -47,12 +47,13 @@ def check(
     )
     content, base = read_json(run), _committed(baseline) if baseline else None
     verdict = checking.check(content, base, rules)
+    read = [run, baseline] if baseline else [run]
     if markdown:
-        write_file(markdown, formats.markdown(verdict).encode())
+        write_file(markdown, formats.markdown(verdict).encode(), inputs=read)
     if junit:
-        write_file(junit, formats.junit(verdict, checking.rows_of(content)))
+        write_file(junit, formats.junit(verdict, checking.rows_of(content)), inputs=read)
     if sarif:
-        write_file(sarif, formats.sarif(verdict, _uri(baseline or run)))
+        write_file(sarif, formats.sarif(verdict, _uri(baseline or run)), inputs=read)
     if as_json:
         print_json(verdict.result())
     else:

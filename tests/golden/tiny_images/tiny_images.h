@@ -25,7 +25,8 @@ typedef union {
 } tiny_images_arena;
 
 /* For memory that is no such object, say a part of a pool: FITS is for a static assertion, and `place` returns
- * the memory, or NULL when it is NULL, too small or not aligned; every function answers that with TINY_IMAGES_BAD_ARENA. */
+ * the memory, or NULL when it is NULL, too small or not aligned; every function that returns a status answers that
+ * with TINY_IMAGES_BAD_ARENA. */
 #define TINY_IMAGES_ARENA_FITS(object) \
     (sizeof(object) >= sizeof(tiny_images_arena) && __alignof__(object) >= TINY_IMAGES_ARENA_ALIGNMENT)
 
