@@ -25,6 +25,14 @@
 #define PINGPONNX_ALIGN(bytes) _Alignas(bytes)
 #endif
 
+/* The ABI of x86-64 lets compilers load arrays of 16 bytes and more as aligned to 16, unless their
+ * declaration says otherwise, as well as their definition. */
+#if defined(__x86_64__)
+#define PINGPONNX_DECLARED(bytes) PINGPONNX_ALIGN(bytes)
+#else
+#define PINGPONNX_DECLARED(bytes)
+#endif
+
 /* For assembly that takes nearly all registers: only gcc's optimiser can hand them out. The C beside it
  * computes the same bytes. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)

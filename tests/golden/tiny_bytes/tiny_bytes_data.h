@@ -2,18 +2,20 @@
 #ifndef PINGPONNX_TINY_BYTES_DATA_H
 #define PINGPONNX_TINY_BYTES_DATA_H
 
+#include "kernel.h"
+
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-extern const int8_t tiny_bytes_n1_weights[12];
-extern const int32_t tiny_bytes_n1_bias[3];
-extern const int32_t tiny_bytes_n1_weight_zero_point[3];
-extern const int32_t tiny_bytes_n1_multiplier[1];
-extern const int8_t tiny_bytes_n1_shift[1];
-extern const int8_t tiny_bytes_n2_table[256];
+PINGPONNX_DECLARED(4) extern const int8_t tiny_bytes_n1_weights[12];
+PINGPONNX_DECLARED(4) extern const int32_t tiny_bytes_n1_bias[3];
+PINGPONNX_DECLARED(4) extern const int32_t tiny_bytes_n1_weight_zero_point[3];
+PINGPONNX_DECLARED(4) extern const int32_t tiny_bytes_n1_multiplier[1];
+PINGPONNX_DECLARED(4) extern const int8_t tiny_bytes_n1_shift[1];
+PINGPONNX_DECLARED(4) extern const int8_t tiny_bytes_n2_table[256];
 
 #ifdef __cplusplus
 }

@@ -2,18 +2,20 @@
 #ifndef PINGPONNX_TINY_IMAGES_DATA_H
 #define PINGPONNX_TINY_IMAGES_DATA_H
 
+#include "kernel.h"
+
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-extern const uint32_t tiny_images_n0_weights[28];
-extern const int8_t tiny_images_n1_weights[27];
-extern const int32_t tiny_images_n1_bias[3];
-extern const int32_t tiny_images_n1_multiplier[1];
-extern const uint32_t tiny_images_n4_weights[20];
-extern const uint32_t tiny_images_n5_exponentials[256];
+PINGPONNX_DECLARED(4) extern const uint32_t tiny_images_n0_weights[28];
+PINGPONNX_DECLARED(4) extern const int8_t tiny_images_n1_weights[27];
+PINGPONNX_DECLARED(4) extern const int32_t tiny_images_n1_bias[3];
+PINGPONNX_DECLARED(4) extern const int32_t tiny_images_n1_multiplier[1];
+PINGPONNX_DECLARED(4) extern const uint32_t tiny_images_n4_weights[20];
+PINGPONNX_DECLARED(4) extern const uint32_t tiny_images_n5_exponentials[256];
 
 #ifdef __cplusplus
 }

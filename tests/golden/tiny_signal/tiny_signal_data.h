@@ -2,15 +2,17 @@
 #ifndef PINGPONNX_TINY_SIGNAL_DATA_H
 #define PINGPONNX_TINY_SIGNAL_DATA_H
 
+#include "kernel.h"
+
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-extern const float tiny_signal_n0_weights[12];
-extern const float tiny_signal_n0_bias[2];
-extern const int32_t tiny_signal_n4_blocks[2];
+PINGPONNX_DECLARED(4) extern const float tiny_signal_n0_weights[12];
+PINGPONNX_DECLARED(4) extern const float tiny_signal_n0_bias[2];
+PINGPONNX_DECLARED(4) extern const int32_t tiny_signal_n4_blocks[2];
 
 #ifdef __cplusplus
 }
