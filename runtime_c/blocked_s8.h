@@ -24,8 +24,9 @@
 #define BLOCKED_KERNEL static BLOCKED_INLINE
 #endif
 
-#if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
-/* Operands in low registers, sums in high ones, which ADD can reach. %[v] holds a tap's weights. */
+#if defined(__GNUC__) && defined(__ARM_ARCH_6M__) && !defined(__OPTIMIZE_SIZE__)
+/* Operands in low registers, sums in high ones, which ADD can reach. %[v] holds a tap's weights. At -Os gcc
+ * does not always find them. */
 #define BLOCKED_TAP                                                                                          \
     "ldmia %[w]!, {%[v]}\n\tldrsb %[x], [%[end], %[k]]\n\tadds %[k], #1\n\t"                                 \
     "sxtb %[t], %[v]\n\tmuls %[t], %[x]\n\tadd %[a], %[t]\n\tasrs %[v], #8\n\t"                              \

@@ -125,6 +125,13 @@ def test_constants_are_as_aligned_as_declared() -> None:
     assert compare(_case("streamed", target="cortex-m0"), [("clang", "-O2"), ("gcc", "-O3")]) == ""
 
 
+@pytest.mark.compilers
+def test_assembly_finds_its_registers_on_the_smallest_core() -> None:
+    """At -Os gcc did not find them, where two loops are in one function."""
+    for level in LEVELS:
+        compile_arm(_case("streamed", target="cortex-m0"), "gcc", "cortex-m0", level)
+
+
 @pytest.mark.qemu
 @pytest.mark.parametrize("name", _variants())
 def test_no_heap_no_globals_no_recursion_and_a_bounded_stack(name: str, tmp_path: Path) -> None:
