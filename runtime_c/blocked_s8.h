@@ -24,7 +24,7 @@
 #define BLOCKED_KERNEL static BLOCKED_INLINE
 #endif
 
-#if defined(__GNUC__) && defined(__ARM_ARCH_6M__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__ARM_ARCH_6M__) && defined(PINGPONNX_ALL_REGISTERS) && !defined(__OPTIMIZE_SIZE__)
 /* Operands in low registers, sums in high ones, which ADD can reach. %[v] holds a tap's weights. At -Os gcc
  * does not always find them. */
 #define BLOCKED_TAP                                                                                          \
