@@ -1,6 +1,6 @@
 """Constant folding of ONNX models, with onnxruntime as the calculator, within limits."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from typing import Any
 
@@ -30,8 +30,6 @@ _RANDOM = {
     "Bernoulli",
 }
 _LIKE_INPUT = {"GroupNormalization"}  # its output has the type of its input, which onnx 1.23 does not infer
-_DIVIDE = {"Div", "Mod"}
-_COUNTED = {"Range"}  # onnx and onnxruntime count differently what overflows
 _KEPT = {"DequantizeLinear"}  # constants stay quantized
 _NO_TENSORS = {"Optional", "OptionalGetElement", "OptionalHasElement", "SequenceEmpty", "SequenceConstruct"}
 _TEXT = {
@@ -186,14 +184,12 @@ def _expressions(model: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[onn
     for node, source in found:
         sized = node.op_type in _MEASURED or all(name in sizes for name in node.output if name)
         measured = node.op_type in _MEASURED
-        divides = node.op_type in _DIVIDE and node.output[0] not in reals
-        counted = node.op_type in _COUNTED
-        ready = (
-            constants if divides or measured or counted else known
-        )  # what they are given is looked at first
-        if (divides or counted) and ready.issuperset(node.input):
-            _checked = _check_division if divides else _check_range
-            _checked(node, [stored[name] for name in node.input])
+        check = _CHECKS.get(node.op_type)
+        if check is _check_division and node.output[0] in reals:
+            check = None
+        ready = constants if check or measured else known  # what they are given is looked at first
+        if check and ready.issuperset(node.input):
+            check(node, [stored[name] for name in node.input])
         if sized and all(not name or name in ready for name in node.input):
             bounds = (
                 {name: (_most(shapes, node.input),) for name in node.output if name} if measured else sizes
@@ -239,6 +235,11 @@ def _check_range(node: onnx.NodeProto, limits: list[onnx.TensorProto]) -> None:
         exact = end.dtype.kind != "i" or int(distance.item()) == int(end.item()) - int(start.item())
     if not exact or not np.isfinite([distance.item(), step.item()]).all() or not step.item():
         raise ModelError(f"{what} has no length", "check its start, limit and delta")
+
+
+_Check = Callable[[onnx.NodeProto, list[onnx.TensorProto]], None]
+# What these are given is looked at before they are computed
+_CHECKS: dict[str, _Check] = {"Div": _check_division, "Mod": _check_division, "Range": _check_range}
 
 
 def _foldable(node: onnx.NodeProto, known: set[str]) -> bool:
