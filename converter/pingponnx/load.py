@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from pingponnx.errors import IN_FLOAT32, ModelError, Unsupported, UnsupportedError, damage
 from pingponnx.evaluate import results
 from pingponnx.ir import Array, DType, Graph, Node, Origin, Port, Shape, Tensor, check
-from pingponnx.names import argument, printable
+from pingponnx.names import argument, is_onnx, printable
 from pingponnx.onnx_folding import fold, opset_version, static_shapes
 from pingponnx.onnx_functions import write_out
 from pingponnx.onnx_lowering import lower
@@ -158,13 +158,13 @@ class _Builder:
 
     def _node(self, proto: onnx.NodeProto, index: int) -> None:
         name = self._unique(proto.name or f"{proto.op_type}_{index}")
-        cls = registry().get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
+        cls = registry().get(proto.op_type) if is_onnx(proto.domain) else None
         known = all(not i or i in self.tensors for i in proto.input)
         missing = [i for i in proto.input if i and i not in self.tensors and i not in self.unknown]
         if missing:
             raise ModelError(f"node {name!r} reads {missing[0]!r}, which is computed by no node")
         if cls is None:
-            domain = f"{proto.domain}." if proto.domain not in ("", "ai.onnx") else ""
+            domain = f"{proto.domain}." if not is_onnx(proto.domain) else ""
             constants = [i for i in proto.input if i not in self.tensors or self.tensors[i].constant]
             reason, needs = undecided(proto, constants) or ("this operator is not supported", "")
             self._problem(name, domain + proto.op_type, reason, needs=needs)

@@ -62,6 +62,11 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def is_onnx(domain: str) -> bool:
+    """The domain of ONNX's own operators; others may have operators of the same names."""
+    return domain in ("", "ai.onnx")
+
+
 def short(name: str) -> str:
     """A name that fits a line or a table; tf2onnx makes names of 300 characters."""
     return name if len(name) <= _MAX_SHOWN else f"{name[: _MAX_SHOWN - 3]}..."

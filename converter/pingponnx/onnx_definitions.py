@@ -12,6 +12,7 @@ import onnx
 from onnx import numpy_helper
 
 from pingponnx.ir import Shape
+from pingponnx.names import is_onnx
 from pingponnx.onnx_writer import Writer
 
 _EPSILON, _MOMENTUM = 1e-5, 0.9  # ONNX's defaults for batch normalization
@@ -63,7 +64,7 @@ def written(
     node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], constants: Mapping[str, onnx.TensorProto]
 ) -> list[onnx.NodeProto] | None:
     """The nodes that a node stands for; None when it stands for itself."""
-    definition = DEFINITIONS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    definition = DEFINITIONS.get(node.op_type) if is_onnx(node.domain) else None
     if definition is None or any(name and name not in types for name in node.input):
         return None
     writer = Defined(node, types, constants)

@@ -12,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from pingponnx.errors import ModelError, Unsupported, UnsupportedError, damage, first_line
 from pingponnx.ir import Shape
+from pingponnx.names import is_onnx
 from pingponnx.onnx_functions import with_defaults
 from pingponnx.onnx_hidden import hide_pools, hide_slices, is_hidden, show, show_slices
 from pingponnx.onnx_limits import MAX_FOLDED, check_nodes, check_shapes, check_work, may_follow
@@ -48,7 +49,7 @@ _MEASURED |= {"SplitToSequence", "SequenceAt", "SequenceErase", "SequenceLength"
 
 def opset_version(model: onnx.ModelProto) -> int:
     """The version of the default operator set that the model imports."""
-    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    versions = [o.version for o in model.opset_import if is_onnx(o.domain)]
     if not versions and model.opset_import:
         found = [
             Unsupported(n.name or n.op_type, f"{n.domain}.{n.op_type}", "this operator is not supported")
@@ -106,7 +107,7 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _anew(model: onnx.ModelProto) -> onnx.ModelProto:
     """Inferred without what the model says of its own values, which may be a lie."""
-    ours = {name for node in model.graph.node if node.domain in ("", "ai.onnx") for name in node.output}
+    ours = {name for node in model.graph.node if is_onnx(node.domain) for name in node.output}
     kept = [value for value in model.graph.value_info if value.name not in ours]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
@@ -247,7 +248,7 @@ def _foldable(node: onnx.NodeProto, known: set[str]) -> bool:
         a.HasField("g") or a.graphs for a in node.attribute
     ):
         return False
-    if node.domain not in ("", "ai.onnx"):
+    if not is_onnx(node.domain):
         return False
     return all(not name or name in known for name in node.input)
 

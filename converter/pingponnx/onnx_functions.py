@@ -10,6 +10,7 @@ import onnx
 from onnx import inliner
 
 from pingponnx.errors import damage
+from pingponnx.names import is_onnx
 from pingponnx.onnx_definitions import written
 
 _DOMAIN = "pingponnx.defined"
@@ -42,7 +43,7 @@ def write_out(model: onnx.ModelProto, opset: int, known: Callable[[str], bool]) 
         nodes += [node] if ours is None else ours
         if ours is not None:
             continue
-        if node.domain not in ("", "ai.onnx") or known(node.op_type):
+        if not is_onnx(node.domain) or known(node.op_type):
             continue
         function = _definition(node, opset, types)
         if function is not None:

@@ -16,6 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pingponnx.ir import Shape
+from pingponnx.names import is_onnx
 from pingponnx.ops.window import rounded_up
 
 _POOLS = {"MaxPool", "AveragePool", "LpPool"}
@@ -30,7 +31,7 @@ def is_hidden(node: onnx.NodeProto) -> bool:
 def hide_slices(model: onnx.ModelProto) -> None:
     """Hide all slices, in place."""
     for node in model.graph.node:
-        if _is_onnx(node) and node.op_type == "Slice":
+        if is_onnx(node.domain) and node.op_type == "Slice":
             _hide(model, node)
 
 
@@ -59,7 +60,7 @@ def hide_pools(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
         shape = shapes.get(node.input[0], ()) if node.input else ()
         if not doubtful.isdisjoint(node.input):
             doubtful.update(node.output)
-        elif _is_onnx(node) and node.op_type in _POOLS and node.output[0] in shapes:
+        elif is_onnx(node.domain) and node.op_type in _POOLS and node.output[0] in shapes:
             size = _size(node, shape[2:])
             if size and size != shapes[node.output[0]][2:]:
                 _declare(model.graph, node, (*shapes[node.output[0]][:2], *size))
@@ -76,10 +77,6 @@ def show(model: onnx.ModelProto) -> None:
     kept = [o for o in model.opset_import if o.domain != _HIDDEN]
     del model.opset_import[:]
     model.opset_import.extend(kept)
-
-
-def _is_onnx(node: onnx.NodeProto) -> bool:
-    return bool(node.domain in ("", "ai.onnx"))
 
 
 def _hide(model: onnx.ModelProto, node: onnx.NodeProto) -> None:

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from pingponnx.einsum import Product, read_equation
 from pingponnx.errors import damage
 from pingponnx.ir import Shape
+from pingponnx.names import is_onnx
 from pingponnx.onnx_writer import Writer
 
 # op type -> from which output on they may be left out
@@ -59,7 +60,7 @@ def lower(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
     for node in graph.node:
         if node.op_type in ("DequantizeLinear", "Transpose") and known.constants.issuperset(node.input):
             known.constants.update(node.output)
-        rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        rule = RULES.get(node.op_type) if is_onnx(node.domain) else None
         with damage(f"{node.op_type} node {node.name!r}"):
             found = rule(Lowering(node, known)) if rule else None
         changed |= found is not None

@@ -8,6 +8,7 @@ import onnx
 from onnx import numpy_helper
 
 from pingponnx.errors import Unsupported, UnsupportedError, damage
+from pingponnx.names import is_onnx
 
 DECIDES = {"If": ("condition",), "Loop": ("trip count", "condition")}
 _MOST_NODES = 1024  # that a loop is written out to
@@ -24,14 +25,9 @@ def captured(node: onnx.NodeProto) -> Iterator[str]:
             yield from captured(inner)
 
 
-def _is_ours(node: onnx.NodeProto) -> bool:
-    """An operator of ONNX, not one of somebody's with the same name."""
-    return node.domain in ("", "ai.onnx")
-
-
 def undecided(node: onnx.NodeProto, constants: Container[str]) -> tuple[str, str] | None:
     """Why an If or Loop does not fold away, and which input it would have to know; None for other reasons."""
-    for index, what in enumerate(DECIDES.get(node.op_type, ()) if _is_ours(node) else ()):
+    for index, what in enumerate(DECIDES.get(node.op_type, ()) if is_onnx(node.domain) else ()):
         name = node.input[index]
         if name and name not in constants:
             return f"its {what} must be a constant", name
@@ -74,7 +70,7 @@ class _Inliner:
         self.initializers: list[onnx.TensorProto] = []
 
     def written(self) -> bool:
-        if not _is_ours(self.node) or self.node.op_type not in DECIDES:
+        if not is_onnx(self.node.domain) or self.node.op_type not in DECIDES:
             return False
         if any(graph.sparse_initializer for graph in _graphs(self.node)):
             return False

@@ -13,6 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from pingponnx.errors import Unsupported, UnsupportedError, damage
+from pingponnx.names import is_onnx
 from pingponnx.onnx_writer import Writer
 
 _DOMAINS = ("", "ai.onnx", "com.microsoft")
@@ -38,7 +39,7 @@ def qdq_form(model: onnx.ModelProto) -> bool:
 
     Raises UnsupportedError for the layouts that onnxruntime's own optimizer makes.
     """
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    opset = next((o.version for o in model.opset_import if is_onnx(o.domain)), 0)
     nodes: list[onnx.NodeProto] = []
     changed = False
     for node in model.graph.node:
