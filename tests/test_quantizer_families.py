@@ -1,7 +1,7 @@
 """What the quantizer of onnxruntime wraps, family by family: integers, or a float island with a reason."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from models import HOST, Builder, assert_proven, ops, save
 from pingponnx.pipeline import normal_form
@@ -57,8 +58,15 @@ INTEGER: dict[str, tuple[Net, str]] = {
     "Softmax": (lambda net, a: net.add("Softmax", a, axis=-1), "Softmax"),
     "Transpose": (lambda net, a: net.add("Transpose", a, perm=[0, 1, 3, 2]), "Transpose"),
 }
+SLOPES = np.array([[[0.1]], [[0.25]], [[-0.3]], [[1.5]]], np.float32)
+INTEGER |= {
+    "PRelu": (lambda net, a: net.add("PRelu", net.conv(a, 4, 4), SLOPES), "PRelu"),
+    "PRelu of one slope": (lambda net, a: net.add("PRelu", net.conv(a, 4, 4), SLOPES[0, 0]), "FunctionTable"),
+    "Div": (lambda net, a: net.add("Div", a, net.add("Sigmoid", net.conv(a, 4, 4, pads=[1] * 4))), "Div"),
+    "Div by a constant": (lambda net, a: net.add("Div", a, SLOPES), "Div"),
+}
+WRAPPED_ON_REQUEST = ("PRelu", "Div")  # and with them their constants
 ISLANDS: dict[str, tuple[Net, str]] = {
-    "PRelu": (lambda net, a: net.add("PRelu", net.conv(a, 4, 4), np.abs(net.normal(4, 1, 1))), "PRelu"),
     "InstanceNormalization": (
         lambda net, a: net.add("InstanceNormalization", a, net.normal(4), net.normal(4)),
         "InstanceNorm",
@@ -75,7 +83,7 @@ class _Calibration(CalibrationDataReader):
         return next(self.data, None)
 
 
-def _quantized(function: Net, folder: Path) -> Path:
+def _quantized(function: Net, folder: Path, types: Iterable[str] = ()) -> Path:
     """Conv, Relu, what is tested, Relu, quantized by onnxruntime."""
     net = Builder()
     a = net.add("Relu", net.conv("x", 3, 4, pads=[1, 1, 1, 1]))
@@ -83,7 +91,9 @@ def _quantized(function: Net, folder: Path) -> Path:
     path, plain = folder / "model.onnx", save(net.model({"x": [1, 3, 8, 8]}, y, opset=20), folder / "f.onnx")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        quantize_static(plain, path, _Calibration(), per_channel=True)
+        quantize_static(
+            plain, path, _Calibration(), per_channel=True, op_types_to_quantize=list(types) or None
+        )
     return path
 
 
@@ -93,6 +103,15 @@ def test_it_runs_on_integers(name: str, tmp_path: Path) -> None:
     path = _quantized(function, tmp_path)
     graph = normal_form(path, HOST)
     assert conversions(graph) == () and (not operator or operator in ops(graph))
+    assert_proven(path)
+
+
+@pytest.mark.parametrize("name", [name for name in INTEGER if name.startswith(WRAPPED_ON_REQUEST)])
+def test_its_constants_may_be_wrapped_too(name: str, tmp_path: Path) -> None:
+    function, operator = INTEGER[name]
+    path = _quantized(function, tmp_path, {*QDQRegistry, *QLinearOpsRegistry, *WRAPPED_ON_REQUEST})
+    graph = normal_form(path, HOST)
+    assert conversions(graph) == () and operator in ops(graph)
     assert_proven(path)
 
 

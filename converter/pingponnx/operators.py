@@ -52,9 +52,11 @@ def _definitions() -> Iterator[Row]:
         if op_type in registry():
             continue
         becomes = _becomes(definition)
-        all_fold = all(_integer(registry()[name]) == "yes" for name in becomes.split(", "))
+        steps = [registry()[name] for name in becomes.split(", ")]
+        # what is between two steps that compute is not quantized
+        folds = all(_integer(op) == "yes" for op in steps) and sum(not op.moves_data for op in steps) <= 1
         meaning = (inspect.getdoc(definition) or "").splitlines()[:1]
-        yield _row(op_type, "".join(meaning), "yes" if all_fold else "-", becomes)
+        yield _row(op_type, "".join(meaning), "yes" if folds else "-", becomes)
 
 
 def _becomes(definition: Callable[..., Any]) -> str:

@@ -71,7 +71,8 @@ def make_case(
     assert inferred == (_layout(op, expected).shape,), f"{op_type}: infer {inferred}"
     # ONNX's own inference counts ceil_mode windows that start in the end padding; onnxruntime drops them
     assert attributes.get("ceil_mode") or _onnx_shape(model) == expected.shape
-    return _case(op, arrays, expected, quantized, rounding, f"{op_type} {attributes}")
+    constants = [isinstance(inputs[k], Constant) for k in kept if isinstance(k, int)]
+    return _case(op, arrays, expected, quantized, rounding, f"{op_type} {attributes}", constants)
 
 
 def _case(
@@ -81,12 +82,18 @@ def _case(
     quantized: Sequence[Quantization],
     rounding: Rounding,
     label: str,
+    constants: Sequence[bool] = (),
 ) -> Case:
+    """Of quantized nodes the constants are float32, and part of the site."""
     arrays = [_layout(op, arrays[0]), *arrays[1:]]
-    scales = list(quantized) or [None] * (len(arrays) + 1)
-    tensors = tuple(_tensor(f"x{i}", a, scales[i]) for i, a in enumerate(arrays))
-    y = replace(_tensor("y", _layout(op, expected), scales[-1]), data=None)
-    site = Site("node", tuple(replace(t, data=None) for t in tensors), (y,), rounding)
+    scales = iter(quantized or [None] * (len(arrays) + 1))
+    fixed = constants if quantized else [False] * len(arrays)
+    tensors = tuple(
+        replace(_tensor(f"x{i}", a, None if c else next(scales)), data=a if c else None)
+        for i, (a, c) in enumerate(zip(arrays, fixed, strict=True))
+    )
+    y = replace(_tensor("y", _layout(op, expected), next(scales)), data=None)
+    site = Site("node", tensors, (y,), rounding)
     return Case(op, site, tuple(arrays), _layout(op, expected), label)
 
 

@@ -14,7 +14,8 @@ from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.linear import clamp_bounds
 
-_RANK = 4
+RANK = 4
+"""Axes that the kernels loop over."""
 _LEFT_SHIFT = 20  # extra bits that inputs get before they are brought to a common scale (TFLite's choice)
 
 
@@ -34,8 +35,8 @@ class Binary(Operator):
 
             return Elementwise.from_onnx(node)
         shape = np.broadcast_shapes(node.shape(0), node.shape(1))
-        if len(_collapse(shape, node.shape(0), node.shape(1))[0]) > _RANK:
-            node.unsupported(f"broadcasting over more than {_RANK} axes")
+        if len(collapse(shape, node.shape(0), node.shape(1))[0]) > RANK:
+            node.unsupported(f"broadcasting over more than {RANK} axes")
         return cls(), keep(2)
 
     @abstractmethod
@@ -121,7 +122,7 @@ class Binary(Operator):
     def _params(self, site: Site, shape: Shape, a: Shape, b: Shape) -> Struct:
         """For the whole tensors or a row of them."""
         fields: dict[str, Any] = dict(
-            zip(("shape", "stride_a", "stride_b"), _collapse(shape, a, b), strict=True)
+            zip(("shape", "stride_a", "stride_b"), collapse(shape, a, b), strict=True)
         )
         if not site.quantized:
             return Struct("binary_params_f32", fields | {"low": self.low, "high": self.high})
@@ -132,15 +133,10 @@ class Binary(Operator):
         return Struct(f"{type(self).__name__.lower()}_{site.suffix}_params", fields)
 
     def _rows(self, site: Site, name: str, *operands: Tensor) -> Rows | None:
-        """None where an operand has other rows than the output, or is a constant that differs by row."""
-        y = site.y
-        rank, outer = len(y.shape), 2 if len(y.shape) in (3, 4) else 0
-        shapes = [(1,) * (rank - len(t.shape)) + t.shape for t in operands]
-        for t, shape in zip(operands, shapes, strict=True):
-            same = max(shape[:outer], default=1) == 1 if t.constant else _same_rows(t, y)
-            if not same:
-                return None
-        params = self._params(site, y.shape[outer:], *(shape[outer:] for shape in shapes))
+        y, shapes = site.y, row_shapes(site.y, operands)
+        if shapes is None:
+            return None
+        params = self._params(site, *shapes)
         windows = {i: RowWindow() for i, t in enumerate(operands) if not t.constant}
         return Rows(
             name,
@@ -164,11 +160,23 @@ class Binary(Operator):
         return Call(f"cmsis_{name}_s8", f"cmsis_{name}_s8.h", plain.arguments, checked=True)
 
 
+def row_shapes(y: Tensor, operands: Sequence[Tensor]) -> list[Shape] | None:
+    """The shapes of a row of the output and of each operand; None where an operand has other rows than the
+    output, or is a constant that differs by row."""
+    rank, outer = len(y.shape), 2 if len(y.shape) in (3, 4) else 0
+    shapes = [(1,) * (rank - len(t.shape)) + t.shape for t in operands]
+    for t, shape in zip(operands, shapes, strict=True):
+        alike = max(shape[:outer], default=1) == 1 if t.constant else _same_rows(t, y)
+        if not alike:
+            return None
+    return [shape[outer:] for shape in (y.shape, *shapes)]
+
+
 def _same_rows(t: Tensor, y: Tensor) -> bool:
     return rows_of(t.shape)[:2] == rows_of(y.shape)[:2]
 
 
-def _collapse(shape: Shape, a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
+def collapse(shape: Shape, a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
     """Output shape and element strides (0: broadcast), neighbouring axes merged, padded to four axes."""
     rank = len(shape)
     a, b = ((1,) * (rank - len(s)) + s for s in (a, b))
@@ -188,7 +196,7 @@ def _collapse(shape: Shape, a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
             spread_here = axis[1 + operand]
             strides[operand].insert(0, 0 if spread_here else step)
             step *= 1 if spread_here else axis[0]
-    missing = max(_RANK - len(merged), 0)
+    missing = max(RANK - len(merged), 0)
     dims = (1,) * missing + tuple(n for n, *_ in merged)
     return dims, (0,) * missing + tuple(strides[0]), (0,) * missing + tuple(strides[1])
 

@@ -91,7 +91,7 @@ ROWS = {
 }
 
 
-_OTHERS = ("Add", "Sub", "Mul", "Fmod", "BitShift_left", "BitShift_right")
+_OTHERS = ("Add", "Sub", "Mul", "Div", "PRelu", "Fmod", "BitShift_left", "BitShift_right")
 
 
 @operator(*(name for name in ROWS if name not in _OTHERS), "BitShift")
@@ -116,10 +116,11 @@ class Elementwise(Operator):
             node.unsupported(f"{len(node.inputs)} inputs")
         a, b = node.inputs
         assert a is not None and b is not None
-        if a.dtype not in ROWS[name].types or (name == "Pow" and b.dtype not in NUMBERS):
-            node.unsupported(f"{a.dtype.value} is not supported")
-        if a.dtype is not b.dtype and name != "Pow":
-            node.unsupported(f"operands of two types, {a.dtype.value} and {b.dtype.value}")
+        of_a, of_b = (DType.F32 if t.quantized else t.dtype for t in (a, b))  # codes stand for real numbers
+        if of_a not in ROWS[name].types or (name == "Pow" and of_b not in NUMBERS):
+            node.unsupported(f"{of_a.value} is not supported")
+        if of_a is not of_b and name != "Pow":
+            node.unsupported(f"operands of two types, {of_a.value} and {of_b.value}")
         broadcast_shape(node, 2)
         return cls(name), keep(2)
 
@@ -129,8 +130,7 @@ class Elementwise(Operator):
         return (tuple(np.broadcast_shapes(a.shape, b.shape)),)
 
     def dtype(self, *inputs: Tensor | None) -> DType:
-        assert inputs[0] is not None
-        return ROWS[self.name].to or inputs[0].dtype
+        return ROWS[self.name].to or Operator.dtype(self, *inputs)
 
     def permuted(self, permutation: tuple[int, ...]) -> Self:
         return self
