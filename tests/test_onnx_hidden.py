@@ -99,3 +99,15 @@ def test_many_slices_after_one_another(tmp_path: Path) -> None:
     nodes = [make_node("Slice", [f"s{i}", "one", "end", "axis"], f"s{i + 1}") for i in range(90)]
     graph = load(save(make_model(nodes, {"s0": [1, 100]}, ["s90"], bounds), tmp_path / "model.onnx"))
     assert graph.tensors[graph.outputs[0]].shape == (1, 10)
+
+
+def test_an_expand_to_too_many_axes(tmp_path: Path) -> None:
+    """Inference of opset 11 would make room for all of them."""
+    axes = 2**26
+    nodes = [make_node("Cast", ["long"], "shape", to=onnx.TensorProto.INT64)]
+    nodes.append(make_node("Expand", ["x", "shape"], "y"))
+    model = make_model([make_node("Relu", ["x"], "y")], {"x": [1], "long": [axes]}, ["y"], opset=11)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    with pytest.raises(Error, match=f"Expand node 'expand_y' has {axes} dimensions"):
+        load(save(model, tmp_path / "model.onnx"))

@@ -14,7 +14,7 @@ from pingponnx.errors import ModelError, Unsupported, UnsupportedError, damage, 
 from pingponnx.ir import Shape
 from pingponnx.names import is_onnx
 from pingponnx.onnx_functions import with_defaults
-from pingponnx.onnx_hidden import hide_pools, hide_slices, is_hidden, show, show_slices
+from pingponnx.onnx_hidden import hide_pools, hide_risky, is_hidden, show, show_harmless
 from pingponnx.onnx_limits import MAX_FOLDED, check_nodes, check_shapes, check_work, may_follow
 from pingponnx.onnx_subgraphs import captured, unfold
 
@@ -79,11 +79,11 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with inferred types and shapes; raises ModelError when they are too large or do not fit."""
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
-    hide_slices(plain)
+    hide_risky(plain)
     for _ in range(_DEEPEST):
         plain = _anew(plain)
         shapes = static_shapes(plain)
-        if not (show_slices(plain, shapes) or hide_pools(plain, shapes)):
+        if not (show_harmless(plain, shapes) or hide_pools(plain, shapes)):
             break
     else:
         show(plain)

@@ -6,10 +6,14 @@ onnxruntime and PyTorch drop, and infers what follows from that. They stay hidde
 Slices: onnx ends the process where an axis has a negative size, as behind a window too large, or none and the
 slice goes backwards. They are shown when it is known that none has.
 
+Expands: inference of opsets below 13 makes room for as many axes as the wanted shape has values, any number.
+They are shown when that number is known.
+
 A hidden node has a domain of ours, of which onnx knows no operators.
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import onnx
@@ -17,37 +21,53 @@ from onnx import helper, numpy_helper
 
 from pingponnx.ir import Shape
 from pingponnx.names import is_onnx
+from pingponnx.onnx_limits import check_rank
 from pingponnx.ops.window import rounded_up
 
 _POOLS = {"MaxPool", "AveragePool", "LpPool"}
 _STEPS = 4  # which input of Slice
 _HIDDEN = "pingponnx.hidden"
+_Stored = Mapping[str, onnx.TensorProto]
 
 
 def is_hidden(node: onnx.NodeProto) -> bool:
     return bool(node.domain == _HIDDEN)
 
 
-def hide_slices(model: onnx.ModelProto) -> None:
-    """Hide all slices, in place."""
+def hide_risky(model: onnx.ModelProto) -> None:
+    """Hide all slices and expands, in place."""
     for node in model.graph.node:
-        if is_onnx(node.domain) and node.op_type == "Slice":
+        if is_onnx(node.domain) and node.op_type in _RISKY:
             _hide(model, node)
 
 
-def show_slices(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
-    """Show those that can be inferred, in place; False when there are none."""
+def show_harmless(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:
+    """Show those that can be inferred, in place; False when there are none.
+
+    Raises ModelError for a shape of too many axes.
+    """
     stored = {t.name: t for t in model.graph.initializer}
-
-    def forwards(node: onnx.NodeProto) -> bool:
-        steps = node.input[_STEPS] if len(node.input) > _STEPS else ""
-        return not steps or (steps in stored and bool((numpy_helper.to_array(stored[steps]) > 0).all()))
-
-    hidden = [node for node in model.graph.node if is_hidden(node) and node.op_type == "Slice"]
-    ready = [n for n in hidden if n.input[0] in shapes and (0 not in shapes[n.input[0]] or forwards(n))]
+    hidden = [node for node in model.graph.node if is_hidden(node) and node.op_type in _RISKY]
+    ready = [node for node in hidden if _RISKY[node.op_type](node, shapes, stored)]
     for node in ready:
         node.domain = ""
     return bool(ready)
+
+
+def _slice_is_harmless(node: onnx.NodeProto, shapes: Mapping[str, Shape], stored: _Stored) -> bool:
+    steps = node.input[_STEPS] if len(node.input) > _STEPS else ""
+    forwards = not steps or (steps in stored and bool((numpy_helper.to_array(stored[steps]) > 0).all()))
+    return node.input[0] in shapes and (0 not in shapes[node.input[0]] or forwards)
+
+
+def _expand_is_harmless(node: onnx.NodeProto, shapes: Mapping[str, Shape], _: _Stored) -> bool:
+    if node.input[1] not in shapes:
+        return False
+    check_rank(f"the result of Expand node {node.name or node.output[0]!r}", prod(shapes[node.input[1]]))
+    return True
+
+
+_RISKY = {"Slice": _slice_is_harmless, "Expand": _expand_is_harmless}
 
 
 def hide_pools(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> bool:

@@ -43,11 +43,16 @@ def check_limits(model: onnx.ModelProto, messages: Iterable[Message]) -> None:
     check_nodes(model)
 
 
+def check_rank(what: str, rank: int) -> None:
+    """Raise ModelError for too many axes."""
+    if rank > _MOST_AXES:
+        raise ModelError(f"{what} has {rank} dimensions", f"up to {_MOST_AXES} can be converted")
+
+
 def check_size(what: str, dims: Iterable[int]) -> None:
     """Raise ModelError for a shape that is none, or for too many values."""
     shape = tuple(dims)
-    if len(shape) > _MOST_AXES:
-        raise ModelError(f"{what} has {len(shape)} dimensions", f"up to {_MOST_AXES} can be converted")
+    check_rank(what, len(shape))
     if any(n < 0 for n in shape):
         raise ModelError(f"{what} has the shape {list(shape)}", "no dimension can be negative")
     values = prod(shape)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NoReturn, Self
 import numpy as np
 
 from pingponnx.calls import Call
-from pingponnx.errors import Unsupported, UnsupportedError
+from pingponnx.errors import ModelError, Unsupported, UnsupportedError
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Array, DType, Graph, Node, Quantization, Shape, Tensor
 
@@ -38,6 +38,16 @@ class OnnxNode:
 
     def unsupported(self, reason: str, hint: str = "", *, needs: str = "") -> NoReturn:
         raise UnsupportedError([Unsupported(self.name, self.op_type, reason, hint, needs)])
+
+    def broken(self, reason: str) -> NoReturn:
+        """Refuse what onnx's own inference lets pass."""
+        raise ModelError(f"{self.op_type} node {self.name!r}: {reason}")
+
+    def expect(self, index: int, shape: Shape) -> None:
+        """Raises ModelError when input `index` is given, and in another shape."""
+        tensor = self.inputs[index] if index < len(self.inputs) else None
+        if tensor is not None and tensor.shape != shape:
+            self.broken(f"input {index} has the shape {tensor.shape} instead of {shape}")
 
     def constant(self, index: int) -> Array | None:
         """The real value of constant input `index`; None when left out; unsupported when not constant."""

@@ -28,7 +28,17 @@ from pingponnx.ops.cmsis import convolution_reason, takes_general
 from pingponnx.ops.computed_conv import ComputedConv
 from pingponnx.ops.conv_volume import ConvVolume
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
-from pingponnx.ops.window import Window, geometry, hw, lying, read_window, row_distance, row_window, with_hw
+from pingponnx.ops.window import (
+    Window,
+    geometry,
+    hw,
+    lying,
+    read_kernel,
+    read_window,
+    row_distance,
+    row_window,
+    with_hw,
+)
 
 _SCALING_CYCLES = 20  # of one value, to rank the kernels of a fused pool
 
@@ -52,14 +62,13 @@ class Conv(Operator):
         assert weights is not None
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         group = int(node.attributes.get("group", 1))
-        channels, per_group = node.shape()[1], weights.shape[1]
-        if channels != per_group * group or weights.shape[0] % group:
-            node.unsupported(f"{channels} input channels, weights {weights.shape} and group {group} disagree")
+        kernel = read_kernel(node, group)
+        node.expect(2, weights.shape[:1])
         if len(node.shape()) > 4:
             return ConvVolume.from_onnx(node)
         if not weights.constant or (bias is not None and not bias.constant):
             return ComputedConv.from_onnx(node)
-        return cls(read_window(node, weights.shape[2:]), group), keep(len(node.inputs))
+        return cls(read_window(node, kernel), group), keep(len(node.inputs))
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         x, weights = inputs[0], inputs[1]

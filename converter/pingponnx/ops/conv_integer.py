@@ -9,7 +9,7 @@ from pingponnx.calls import Call, Input, Output, Struct
 from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, operator
 from pingponnx.ops.matmul_integer import check_codes, zero_point, zero_step
-from pingponnx.ops.window import Window, read_window
+from pingponnx.ops.window import Window, read_kernel, read_window
 
 
 @operator("ConvInteger")
@@ -26,14 +26,11 @@ class ConvInteger(Operator):
         assert x is not None and weights is not None
         check_codes(node)
         group = int(node.attributes.get("group", 1))
-        if x.shape[1] != weights.shape[1] * group or weights.shape[0] % group:
-            node.unsupported(
-                f"{x.shape[1]} input channels, weights {weights.shape} and group {group} disagree"
-            )
+        kernel = read_kernel(node, group)
         x_zero, w_zero = (node.inputs[i] if i < len(node.inputs) else None for i in (2, 3))
         if (x_zero and x_zero.size != 1) or (w_zero and w_zero.size not in (1, weights.shape[0])):
             node.unsupported("zero points of other shapes than one for all or one per output channel")
-        return cls(read_window(node, weights.shape[2:]), group), tuple(range(len(node.inputs)))
+        return cls(read_window(node, kernel), group), tuple(range(len(node.inputs)))
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         x, weights = inputs[:2]

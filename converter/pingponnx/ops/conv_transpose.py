@@ -14,7 +14,7 @@ from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, operator
 from pingponnx.ops.conv_transpose_volume import ConvTransposeVolume
 from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
 from pingponnx.ops.volume import RANK, Volume
-from pingponnx.ops.window import Pair, Window, geometry, hw, with_hw
+from pingponnx.ops.window import Pair, Window, geometry, given_kernel, hw, with_hw
 
 
 @operator("ConvTranspose")
@@ -40,7 +40,8 @@ class ConvTranspose(Operator):
         if node.shape()[1] != weights.shape[0] or weights.shape[0] % group:
             shapes = f"{node.shape()[1]} input channels, weights {weights.shape}"
             node.unsupported(f"{shapes} and group {group} disagree")
-        axes = _read_axes(node, weights.shape[2:])
+        node.expect(2, (weights.shape[1] * group,))
+        axes = _read_axes(node, given_kernel(node))
         if len(axes) > 2:
             kernel, stride, dilation, before, sizes, output = zip(*axes, strict=True)
             volume = Volume(kernel, stride, dilation, before, sizes, output, sizes)

@@ -10,6 +10,7 @@ from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep
 from pingponnx.ops.functions import REALS
 from pingponnx.ops.volume import Volume, read_volume, shape_of
+from pingponnx.ops.window import read_kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,9 @@ class ConvVolume(Operator):
         if x.dtype not in REALS or weights.dtype is not x.dtype:
             node.unsupported(f"{x.dtype.value} with weights of type {weights.dtype.value}")
         group = int(node.attributes.get("group", 1))
-        if x.shape[1] != weights.shape[1] * group or weights.shape[0] % group:
-            node.unsupported(
-                f"{x.shape[1]} input channels, weights {weights.shape} and group {group} disagree"
-            )
-        return cls(read_volume(node, weights.shape[2:]), group), keep(2 + sum(b is not None for b in bias))
+        return cls(read_volume(node, read_kernel(node, group)), group), keep(
+            2 + sum(b is not None for b in bias)
+        )
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         x, weights = inputs[0], inputs[1]

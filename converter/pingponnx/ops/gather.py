@@ -32,6 +32,27 @@ def _indices(node: OnnxNode) -> Tensor:
     return tensor
 
 
+def _check_inside(node: OnnxNode, indices: Tensor, *lengths: int) -> None:
+    """Raises ModelError for constant indices outside the axes that they go into."""
+    if (
+        indices.data is not None
+        and ((indices.data < [-n for n in lengths]) | (indices.data >= lengths)).any()
+    ):
+        node.broken(f"input 1 has indices outside of an axis of length {', '.join(map(str, lengths))}")
+
+
+def _elements_axis(node: OnnxNode) -> int:
+    """The axis that the indices go into; raises ModelError when they are more than the data along others."""
+    data, indices, axis = node.shape(), _indices(node), _axis(node)
+    if len(data) > _RANK:
+        node.unsupported(f"more than {_RANK} axes")
+    others = [k for k in range(len(data)) if k != axis]
+    if len(data) != len(indices.shape) or any(indices.shape[k] > data[k] for k in others):
+        node.broken(f"indices of shape {indices.shape} for data of shape {data} along axis {axis}")
+    _check_inside(node, indices, data[axis])
+    return axis
+
+
 def _inside(indices: Array, length: int) -> Array:
     wrapped = np.where(indices < 0, indices + length, indices)
     return np.clip(wrapped, 0, max(length - 1, 0)).astype(np.int64)
@@ -70,6 +91,7 @@ class Gather(_Indexed):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         data, indices, axis = node.inputs[0], _indices(node), _axis(node)
+        _check_inside(node, indices, node.shape()[axis])
         if data is None or data.constant or indices.data is None or not indices.size:
             return cls(axis), keep(2)
         fixed = _inside(indices.data, data.shape[axis])
@@ -114,9 +136,7 @@ class GatherElements(_Indexed):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
-        if len(_indices(node).shape) > _RANK:
-            node.unsupported(f"more than {_RANK} axes")
-        return cls(_axis(node)), keep(2)
+        return cls(_elements_axis(node)), keep(2)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         assert inputs[1] is not None
@@ -162,6 +182,8 @@ class GatherND(_Indexed):
         indices, batch = _indices(node), int(node.attributes.get("batch_dims", 0))
         if not indices.shape or batch + indices.shape[-1] > len(node.shape()) or indices.shape[-1] > _RANK:
             node.unsupported(f"indices of shape {indices.shape}")
+        node.expect(1, (*node.shape()[:batch], *indices.shape[batch:]))
+        _check_inside(node, indices, *node.shape()[batch:][: indices.shape[-1]])
         return cls(batch), keep(2)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
@@ -222,9 +244,8 @@ class ScatterElements(_Indexed):
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         _plain(node)
-        if len(_indices(node).shape) > _RANK:
-            node.unsupported(f"more than {_RANK} axes")
-        return cls(_axis(node)), keep(3)
+        node.expect(2, node.shape(1))
+        return cls(_elements_axis(node)), keep(3)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         assert inputs[0] is not None
@@ -262,6 +283,9 @@ class ScatterND(_Indexed):
         indices = _indices(node)
         if not indices.shape or indices.shape[-1] > min(len(node.shape()), _RANK):
             node.unsupported(f"indices of shape {indices.shape}")
+        depth = indices.shape[-1]
+        _check_inside(node, indices, *node.shape()[:depth])
+        node.expect(2, (*indices.shape[:-1], *node.shape()[depth:]))
         return cls(), keep(3)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:

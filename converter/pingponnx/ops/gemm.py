@@ -27,6 +27,7 @@ from pingponnx.calls import (
     Struct,
     Table,
 )
+from pingponnx.errors import ModelError
 from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
@@ -62,6 +63,10 @@ class Gemm(Operator):
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         x, weights = inputs[0], inputs[1]
         assert x is not None and weights is not None
+        if x.shape[-1:] != weights.shape[1:]:  # inference of onnx accepts that
+            raise ModelError(
+                f"a matrix of {weights.shape[1:]} inputs cannot take a tensor of shape {x.shape}"
+            )
         return ((*x.shape[:-1], weights.shape[0]),)
 
     def integer(self, site: Site) -> str:

@@ -176,6 +176,8 @@ class InstanceNorm(_Image):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        for index in (1, 2):
+            node.expect(index, node.shape()[1:2])
         return cls.read(node, 0)
 
 

@@ -32,8 +32,12 @@ def read_quantization(node: OnnxNode, axis_default: int = 1) -> tuple[Quantizati
         zero, dtype = np.atleast_1d(tensor.data.astype(np.int32)), tensor.dtype
     if node.attributes.get("block_size", 0):
         node.unsupported("blocked quantization")
-    rank = max(len(node.shape()), 1)
-    axis = None if len(scale) == 1 else int(node.attributes.get("axis", axis_default)) % rank
+    axis = None
+    if len(scale) > 1:
+        axis = int(node.attributes.get("axis", axis_default)) % max(len(node.shape()), 1)
+        if (len(scale),) != node.shape()[axis : axis + 1] or len(zero) not in (1, len(scale)):
+            counts = f"{len(scale)} scales and {len(zero)} zero points"
+            node.broken(f"{counts} for a tensor of shape {node.shape()} along axis {axis}")
     return Quantization(scale, np.ascontiguousarray(np.broadcast_to(zero, scale.shape)), axis), dtype
 
 

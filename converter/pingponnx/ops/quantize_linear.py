@@ -140,11 +140,13 @@ def _read(node: OnnxNode) -> tuple[int, int, tuple[int, ...]]:
         node.unsupported(f"scales of type {scale.dtype.value}", "use float32 scales")
     axis = int(node.attributes.get("axis", 1)) % max(len(x.shape), 1)
     block = int(node.attributes.get("block_size", 0)) if len(scale.shape) > 1 else 0
-    fits = scale.size == 1 or (
-        len(scale.shape) == len(x.shape) and -(-x.shape[axis] // block) == scale.shape[axis]
-        if block
-        else len(x.shape) > axis and scale.shape == (x.shape[axis],)
+    blocks = (
+        (*x.shape[:axis], -(-x.shape[axis] // block), *x.shape[axis + 1 :]) if block else x.shape[axis:][:1]
     )
+    fits = scale.size == 1 or scale.shape == blocks
     if not fits:
         node.unsupported(f"scales of shape {scale.shape} for {x.shape} along axis {axis}")
-    return axis, block, (0, 1, 2) if len(node.inputs) > 2 and node.inputs[2] is not None else (0, 1)
+    zero = node.inputs[2] if len(node.inputs) > 2 else None
+    if zero is not None and zero.size != scale.size:
+        node.broken(f"{zero.size} zero points for {scale.size} scales")
+    return axis, block, (0, 1) if zero is None else (0, 1, 2)

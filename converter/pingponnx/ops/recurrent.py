@@ -112,12 +112,10 @@ class Recurrent(Operator):
         direction = node.attributes.get("direction", "forward")
         if direction not in ("forward", "reverse", "bidirectional"):
             node.unsupported(f"direction {direction!r}")
-        units, directions = node.shape(R)[2], 2 if direction == "bidirectional" else 1
-        given = int(node.attributes.get("hidden_size", units))
-        want = (directions, cls.gates * units)
-        if given != units or node.shape(R)[:2] != want or node.shape(W)[:2] != want:
-            node.unsupported(f"weights of shape {node.shape(W)} and {node.shape(R)} for {given} units")
+        directions = 2 if direction == "bidirectional" else 1
+        units = int(node.attributes.get("hidden_size", node.shape(R)[-1]))
         layout = int(node.attributes.get("layout", 0))
+        _check_shapes(node, directions, cls.gates * units, units)
         clip = float(node.attributes.get("clip", inf))
         op = cls(
             units,
@@ -242,6 +240,26 @@ class Recurrent(Operator):
         fields["alpha"] = (*(f.alpha for f in self.activations), *map(float, unused))
         fields["beta"] = (*(f.beta for f in self.activations), *map(float, unused))
         return Struct("recurrent_params_f32", fields)
+
+
+def _check_shapes(node: OnnxNode, directions: int, rows: int, units: int) -> None:
+    if node.attributes.get("layout", 0):
+        batch = node.shape()[0]
+        state: Shape = (batch, directions, units)
+    else:
+        batch = node.shape()[1]
+        state = (directions, batch, units)
+    wanted: dict[int, Shape] = {
+        W: (directions, rows, node.shape()[-1]),
+        R: (directions, rows, units),
+        B: (directions, 2 * rows),
+        LENGTHS: (batch,),
+        FIRST_H: state,
+        FIRST_C: state,
+        PEEPHOLES: (directions, 3 * units),
+    }
+    for index, shape in wanted.items():
+        node.expect(index, shape)
 
 
 def _activations(node: OnnxNode, defaults: tuple[str, ...], directions: int) -> tuple[Activation, ...]:

@@ -68,6 +68,21 @@ def with_hw(shape: Shape, size: Pair, channels: int) -> Shape:
     return (shape[0], *size, channels) if len(shape) == 4 else (shape[0], size[0], channels)
 
 
+def read_kernel(node: OnnxNode, group: int) -> tuple[int, ...]:
+    """Sizes of the windows of weights `oc ic/group [kh] [kw]`, which are refused where they do not fit."""
+    channels, weights = node.shape()[1], node.shape(1)
+    if channels != weights[1] * group or weights[0] % group:
+        node.unsupported(f"{channels} input channels, weights {weights} and group {group} disagree")
+    return given_kernel(node)
+
+
+def given_kernel(node: OnnxNode) -> tuple[int, ...]:
+    """Sizes of the windows of the weights; raises ModelError where kernel_shape says others."""
+    weights = node.shape(1)
+    node.expect(1, (*weights[:2], *(node.integers("kernel_shape") or weights[2:])))
+    return weights[2:]
+
+
 def read_window(node: OnnxNode, kernel: tuple[int, ...]) -> Window:
     """Strides, dilations, pads, auto_pad and ceil_mode of a Conv- or Pool-like ONNX node."""
     rank = len(node.shape()) - 2
