@@ -63,14 +63,19 @@ INTEGER |= {
     "PRelu": (lambda net, a: net.add("PRelu", net.conv(a, 4, 4), SLOPES), "PRelu"),
     "PRelu of one slope": (lambda net, a: net.add("PRelu", net.conv(a, 4, 4), SLOPES[0, 0]), "FunctionTable"),
     "Div": (lambda net, a: net.add("Div", a, net.add("Sigmoid", net.conv(a, 4, 4, pads=[1] * 4))), "Div"),
-    "Div by a constant": (lambda net, a: net.add("Div", a, SLOPES), "Div"),
-}
-WRAPPED_ON_REQUEST = ("PRelu", "Div")  # and with them their constants
-ISLANDS: dict[str, tuple[Net, str]] = {
     "InstanceNormalization": (
         lambda net, a: net.add("InstanceNormalization", a, net.normal(4), net.normal(4)),
         "InstanceNorm",
     ),
+    "LayerNormalization": (
+        lambda net, a: net.add("LayerNormalization", a, net.normal(8), net.normal(8)),
+        "LayerNorm",
+    ),
+    "Div by a constant": (lambda net, a: net.add("Div", a, SLOPES), "Div"),
+}
+WRAPPED_ON_REQUEST = ("PRelu", "Div")  # and with them their constants
+ISLANDS: dict[str, tuple[Net, str]] = {
+    "LRN": (lambda net, a: net.add("LRN", a, size=3), "LRN"),
 }
 
 

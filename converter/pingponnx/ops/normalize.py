@@ -11,6 +11,7 @@ from pingponnx.calls import Argument, Call, Input, Output, Rows, RowWindow, Stru
 from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, operator
 from pingponnx.ops.dtypes import kernel_suffix
+from pingponnx.ops.normalize_s8 import Constants, Groups, constants, normalize
 
 _VARIANCE, _MEAN_SQUARE, _L1, _L2 = range(4)  # as in normalize_f32.h
 _EPSILON = 1e-5
@@ -60,9 +61,38 @@ class Normalize(Operator):
             return sizes[0], 1, 1, sizes[1]
         return sizes + (1,) * (_LONGEST - len(sizes))
 
+    def integer(self, site: Site) -> str:
+        if self.kind == _L1:
+            return "no integer kernel for the 1-norm"
+        if any(t is not None and not t.constant for t in site.inputs[1:]):
+            return "its scale or shift is computed"
+        found = self._integers(site)
+        return found if isinstance(found, str) else ""
+
+    def _integers(self, site: Site) -> Constants | str:
+        """What the int8 kernel needs; or why there is none."""
+        x, y = site.x.quantization, site.y.quantization
+        if x is None or y is None or not x.per_tensor or not y.per_tensor:
+            return "an operand is not quantized per tensor"
+        _, rows, groups, width = self._sizes(site)
+        operands = (site.input(i) for i in (1, 2))
+        real = [np.full(1, d) if t is None else t.real() for t, d in zip(operands, (1.0, 0.0), strict=True)]
+        scale, shift = (a.astype(np.float64).ravel() / float(y.s) for a in real)
+        shift = shift + y.z
+        alike = all((a == a[0]).all() for a in (scale, shift))
+        places = (1, 1) if alike else (groups, width)
+        scale, shift = (np.broadcast_to(a[:1] if alike else a, prod(places)) for a in (scale, shift))
+        mean, centred = self.kind != _L2, self.kind == _VARIANCE
+        what = Groups(rows * width, centred, mean, float(x.s), x.z, self.epsilon if mean else 0.0)
+        return constants(what, scale.reshape(places), shift.reshape(places))
+
     def reference(self, site: Site, *arrays: Array | None) -> Array | tuple[Array, ...]:
         assert arrays[0] is not None
         outer, rows, groups, width = self._sizes(site)
+        if site.quantized:
+            known = self._integers(site)
+            assert isinstance(known, Constants)
+            return normalize(known, arrays[0].reshape(outer, rows, groups, width)).reshape(site.y.shape)
         x = arrays[0].astype(np.float64).reshape(outer, rows, groups, width)
 
         def total(values: Array) -> Array:
@@ -89,17 +119,13 @@ class Normalize(Operator):
         return result if self.statistics else result[0]
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        name = f"normalize_{kernel_suffix(self, site, (DType.F32,))}"
+        name = "normalize_s8" if site.quantized else f"normalize_{kernel_suffix(self, site, (DType.F32,))}"
         outer, rows, groups, width = self._sizes(site)
-        null = Table("none", None)
-        operands = [Input(i) if site.input(i) else null for i in (1, 2)]
-        wanted = {k: Output(i) for i, k in enumerate(self.statistics, 1)}
+        fields, operands = self._numbers(site)
 
         def arguments(outer: int) -> tuple[Argument, ...]:
-            fields: dict[str, Any] = {"outer": outer, "rows": rows, "groups": groups, "width": width}
-            fields |= {"kind": self.kind, "epsilon": self.epsilon}
-            statistics = (wanted.get(k, null) for k in (0, 1))
-            return Struct("normalize_params_f32", fields), Input(), *operands, *statistics, Output()
+            geometry = {"outer": outer, "rows": rows, "groups": groups, "width": width}
+            return Struct(f"normalize_params_{site.suffix}", geometry | fields), Input(), *operands, Output()
 
         # A group is read before it is written; groups that lie side by side reach over each other's starts.
         apart = (rows - 1) * groups * width * site.x.dtype.bytes if groups > 1 else 0
@@ -115,6 +141,19 @@ class Normalize(Operator):
                 rows=None if rest or self.statistics else steps,
             )
         ]
+
+    def _numbers(self, site: Site) -> tuple[dict[str, Any], list[Argument]]:
+        """The kernel's parameters after the geometry, and its arguments between input and output."""
+        if site.quantized:
+            known = self._integers(site)
+            assert isinstance(known, Constants)
+            tables = [Table("scale", known.scale.ravel()), Table("shift", known.shift.ravel())]
+            return known.fields | {"step": int(known.scale.size > 1)}, [*tables]
+        null = Table("none", None)
+        operands = [Input(i) if site.input(i) else null for i in (1, 2)]
+        wanted = {k: Output(i) for i, k in enumerate(self.statistics, 1)}
+        statistics = [wanted.get(k, null) for k in (0, 1)]
+        return {"kind": self.kind, "epsilon": self.epsilon}, [*operands, *statistics]
 
 
 def _spread(node: OnnxNode, index: int, shape: Shape) -> int | Tensor | None:
