@@ -14,20 +14,16 @@ typedef struct {
     int32_t left;       /* bits by which that product is shifted left */
     int32_t widen;      /* bits by which the sum of squares is */
     uint32_t epsilon_high, epsilon_low;
-    int32_t exponent; /* a product's high word has that many fraction bits, and half of the sum's bits more */
-    int32_t fraction; /* fraction bits of `shift` */
-    int32_t step;     /* 1, or 0 where all places have the same scale and shift */
+    int32_t exponent; /* a product's high word has that many fraction bits, and half of the size's more */
+    int32_t fraction; /* fraction bits of sums */
+    int32_t step;     /* 2, or 0 where all places have the same scale and shift */
 } normalize_params_s8;
 
+/* What all values of a group have in common: products are shifted left by `up` and right by `down`. */
 typedef struct {
     int32_t centre, inverse;
-    int32_t drop, unit; /* low bits of products that are dropped, fraction bits that are left */
+    int32_t up, down;
 } normalize_group_s8;
-
-/* What a place's values are multiplied by, and what is added, in the units of a group. */
-typedef struct {
-    int32_t factor, summand;
-} normalize_place_s8;
 
 /* 2^62 / sqrt(2^32 x) for x from 2^30 on, off by 2 at most and below 2^31: four steps of Newton's iteration
  * from a line that is 9 % off. */
@@ -41,27 +37,38 @@ static inline uint32_t inverse_root(uint32_t x) {
     return y;
 }
 
-static inline normalize_group_s8 normalize_group_of_s8(const normalize_params_s8 *p, int32_t sum,
-                                                       uint32_t squares) {
+/* How many pairs of zero bits a number starts with that is not 0. */
+static inline int32_t leading_pairs(uint64_t x) {
+    uint32_t word = (uint32_t)(x >> 32);
+    int32_t pairs = 0;
+    if (word == 0) {
+        word = (uint32_t)x;
+        pairs = 16;
+    }
+    for (int32_t bits = 16; bits >= 2; bits /= 2) {
+        if (word >> (32 - bits) == 0) {
+            word <<= bits;
+            pairs += bits / 2;
+        }
+    }
+    return pairs;
+}
+
+/* Once for all nodes of a model: it runs once in a group. */
+static __attribute__((noinline, unused)) normalize_group_s8
+normalize_group_of_s8(const normalize_params_s8 *p, int32_t sum, uint32_t squares) {
     uint64_t size = (uint64_t)p->count * squares;
     if (p->centred) {
         size -= (uint64_t)((int64_t)sum * sum);
     }
     size = (size << p->widen) + (((uint64_t)p->epsilon_high << 32) | p->epsilon_low);
-    int32_t half = 32; /* of the bits of `size`, rounded up */
-    for (int32_t bits = 32; bits >= 2; bits /= 2) {
-        if (size >> (64 - bits) == 0) {
-            size <<= bits;
-            half -= bits / 2;
-        }
-    }
-    const int32_t fraction = max_s32(half + p->exponent, 0);
-    const int32_t unit = min_s32(fraction, p->fraction);
+    const int32_t spare = leading_pairs(size);
+    const int32_t bits = max_s32(32 - spare + p->exponent, 0);
     return (normalize_group_s8){
         .centre = p->centred ? sum * (1 << p->left) : 0,
-        .inverse = (int32_t)inverse_root((uint32_t)(size >> 32)),
-        .drop = fraction - unit,
-        .unit = unit,
+        .inverse = (int32_t)inverse_root((uint32_t)((size << 2 * spare) >> 32)),
+        .up = max_s32(p->fraction - bits, 0),
+        .down = max_s32(bits - p->fraction, 0),
     };
 }
 
@@ -70,7 +77,16 @@ static inline normalize_group_s8 normalize_s8_statistics(const normalize_params_
     int32_t sum = 0;
     uint32_t squares = 0;
     for (int32_t row = 0; row < p->rows; ++row, input += stride) {
-        for (int32_t i = 0; i < p->width; ++i) {
+        int32_t i = 0;
+#if defined(PINGPONNX_DSP)
+        for (; p->centred && i + 4 <= p->width; i += 4) {
+            const uint32_t values = load_u32(input + i);
+            const uint32_t even = sxtb16(values), odd = sxtb16_odd(values);
+            sum = smlad(odd, 0x10001u, smlad(even, 0x10001u, sum));
+            squares = (uint32_t)smlad(odd, odd, smlad(even, even, (int32_t)squares));
+        }
+#endif
+        for (; i < p->width; ++i) {
             const int32_t value = input[i] - p->zero_point;
             sum += value;
             squares += (uint32_t)(value * value);
@@ -79,45 +95,38 @@ static inline normalize_group_s8 normalize_s8_statistics(const normalize_params_
     return normalize_group_of_s8(p, sum, squares);
 }
 
-static inline normalize_place_s8 normalize_s8_place(const normalize_params_s8 *p, normalize_group_s8 group,
-                                                    int32_t scale, int32_t shift) {
-    return (normalize_place_s8){
-        .factor = smmla(group.inverse, scale, 0),
-        .summand = (shift >> (p->fraction - group.unit)) + ((1 << group.unit) >> 1),
-    };
-}
-
-static inline int8_t normalize_s8_value(const normalize_params_s8 *p, normalize_group_s8 group,
-                                        normalize_place_s8 place, int8_t x) {
+/* `factor` is the inverse root times the place's scale. */
+static inline int8_t normalize_s8_value(const normalize_params_s8 *p, normalize_group_s8 group, int8_t x,
+                                        int32_t factor, int32_t shift) {
     const int32_t centred = (x - p->zero_point) * (p->count * (1 << p->left)) - group.centre;
-    const int32_t product = smmla(centred, place.factor, 0);
-    return (int8_t)ssat8(((product >> group.drop) + place.summand) >> group.unit);
+    const int32_t product = (int32_t)((uint32_t)smmla(centred, factor, 0) << group.up) >> group.down;
+    return (int8_t)ssat8((product + shift) >> p->fraction);
 }
 
-static inline void normalize_s8_group(const normalize_params_s8 *p, const int8_t *input, const int32_t *scale,
-                                      const int32_t *shift, int8_t *output) {
+static inline void normalize_s8_group(const normalize_params_s8 *p, const int8_t *input,
+                                      const int32_t *places, int8_t *output) {
     const ptrdiff_t stride = (ptrdiff_t)p->groups * p->width;
     const normalize_group_s8 group = normalize_s8_statistics(p, input);
-    normalize_place_s8 place = normalize_s8_place(p, group, *scale, *shift);
+    int32_t factor = smmla(group.inverse, places[0], 0), shift = places[1];
     for (int32_t row = 0; row < p->rows; ++row, input += stride, output += stride) {
         for (int32_t i = 0; i < p->width; ++i) {
             if (p->width > 1 && p->step > 0) {
-                place = normalize_s8_place(p, group, scale[i], shift[i]);
+                factor = smmla(group.inverse, places[2 * i], 0);
+                shift = places[2 * i + 1];
             }
-            output[i] = normalize_s8_value(p, group, place, input[i]);
+            output[i] = normalize_s8_value(p, group, input[i], factor, shift);
         }
     }
 }
 
-/* `scale` and `shift` (with the output's zero point) have a value for each of the groups * width places, or
- * one for all. */
-KERNEL void normalize_s8(const normalize_params_s8 *p, const int8_t *input, const int32_t *scale,
-                         const int32_t *shift, int8_t *output) {
+/* `places` has a scale and a shift for each of the groups * width places, or one pair for all; in the shift
+ * are the output's zero point and one half, by which it is rounded. */
+KERNEL void normalize_s8(const normalize_params_s8 *p, const int8_t *input, const int32_t *places,
+                         int8_t *output) {
     for (int32_t n = 0; n < p->outer; ++n) {
         for (int32_t g = 0; g < p->groups; ++g) {
             const ptrdiff_t at = (ptrdiff_t)g * p->width;
-            const ptrdiff_t place = p->step * at;
-            normalize_s8_group(p, input + at, scale + place, shift + place, output + at);
+            normalize_s8_group(p, input + at, places + p->step * at, output + at);
         }
         input += (ptrdiff_t)p->rows * p->groups * p->width;
         output += (ptrdiff_t)p->rows * p->groups * p->width;

@@ -12,7 +12,7 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from models import HOST, Builder, assert_proven, ops, save
-from pingponnx.pipeline import normal_form
+from pingponnx.pipeline import Options, normal_form
 from pingponnx.rewrite.unfolded import conversions
 
 Net = Callable[[Builder, str], str]
@@ -118,6 +118,22 @@ def test_its_constants_may_be_wrapped_too(name: str, tmp_path: Path) -> None:
     graph = normal_form(path, HOST)
     assert conversions(graph) == () and operator in ops(graph)
     assert_proven(path)
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4"])
+def test_cores_compute_the_same_bytes(core: str, tmp_path: Path) -> None:
+    """Of kernels that CMSIS-NN has no functions for."""
+
+    def one_after_the_other(net: Builder, a: str) -> str:
+        for name in ("LayerNormalization", "InstanceNormalization", "Div", "PRelu"):
+            a = INTEGER[name][0](net, a)
+        return a
+
+    path = _quantized(one_after_the_other, tmp_path)
+    options = Options(target=core)
+    assert conversions(normal_form(path, options)) == ()
+    assert_proven(path, options)
 
 
 @pytest.mark.parametrize("name", ISLANDS)

@@ -147,8 +147,8 @@ class Normalize(Operator):
         if site.quantized:
             known = self._integers(site)
             assert isinstance(known, Constants)
-            tables = [Table("scale", known.scale.ravel()), Table("shift", known.shift.ravel())]
-            return known.fields | {"step": int(known.scale.size > 1)}, [*tables]
+            places = np.stack([known.scale.ravel(), known.shift.ravel()], axis=1)
+            return known.fields | {"step": 2 * int(known.scale.size > 1)}, [Table("places", places)]
         null = Table("none", None)
         operands = [Input(i) if site.input(i) else null for i in (1, 2)]
         wanted = {k: Output(i) for i, k in enumerate(self.statistics, 1)}

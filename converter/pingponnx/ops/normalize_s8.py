@@ -23,9 +23,9 @@ LONGEST = 2**16  # values of a group, of which sums of squares fit 32 bits
 _CODES = 255  # the largest distance of two codes
 _SIZE_BITS = 61
 _LEFT_BITS = 23  # of the count, shifted left: times 255 it fits 32 bits
-_FRACTION = 20  # fraction bits of shifts, as additions have
-_SHIFT_BITS = 29
+_FRACTION = 20  # fraction bits of sums, at most: as additions have
 _LEAST_FRACTION = 3
+_SUM_BITS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Groups:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constants:
-    """The fields of normalize_params_s8 after the geometry, and a scale and shift for every place."""
+    """The fields of normalize_params_s8 after the geometry, and scales and shifts of places."""
 
     fields: dict[str, Any]
     scale: NDArray[np.int32]
-    shift: NDArray[np.int32]
+    shift: NDArray[np.int32]  # with one half in it, by which sums are rounded
 
 
 def constants(groups: Groups, scale: Array, shift: Array) -> Constants | str:
@@ -57,20 +57,19 @@ def constants(groups: Groups, scale: Array, shift: Array) -> Constants | str:
         return "its scale, shift or epsilon is not finite"
     factor = groups.count if groups.mean else 1
     epsilon = groups.epsilon * factor**2 / groups.scale**2
-    largest = factor * groups.count * _CODES**2
-    widen = (_SIZE_BITS - _bits(max(largest, epsilon))) // 2 * 2
-    fraction = min(_FRACTION, _SHIFT_BITS - _bits(float(np.abs(shift).max(initial=1.0))))
+    widen = (_SIZE_BITS - _bits(max(factor * groups.count * _CODES**2, epsilon))) // 2 * 2
+    steepest, furthest = (float(np.abs(a).max(initial=0.0)) for a in (scale, shift))
+    fraction = min(_FRACTION, _SUM_BITS - _bits(factor**0.5 * steepest + furthest + 1))
     if widen < 0 or fraction < _LEAST_FRACTION:
-        return "its epsilon or shift is too large for the scales"
+        return "its epsilon, scale or shift is too large for int32"
     added = max(1, round(epsilon * 2.0**widen))
     left = _LEFT_BITS - (factor - 1).bit_length()
-    # fraction bits of a product's high word: exponent, and half of the size's bits
-    bits = 31 - _bits(float(np.abs(scale).max(initial=0.0)))
-    bits = min(bits, 31 + fraction - 32 - (left - widen // 2 - 34))
-    exponent = bits + left - widen // 2 - 34
+    # fraction bits of a product's high word, but for half of the size's; 31 more than a sum's at most
+    exponent = min(31 - _bits(steepest) + left - widen // 2 - 34, fraction - 1)
     least = max(groups.count - 1, 1) if groups.centred else factor  # of what sizes are made of, but for 0
     if exponent + _half((least << widen) + added) < _LEAST_FRACTION:
         return "the output scale is so small that too few bits are left"
+    bits = exponent - (left - widen // 2 - 34)
     fields = {
         "zero_point": 0 if groups.centred else groups.zero_point,
         "centred": int(groups.centred),
@@ -83,7 +82,7 @@ def constants(groups: Groups, scale: Array, shift: Array) -> Constants | str:
         "fraction": fraction,
     }
     multipliers = np.minimum(np.rint(scale * 2.0**bits), 2**31 - 1).astype(np.int32)
-    return Constants(fields, multipliers, np.rint(shift * 2.0**fraction).astype(np.int32))
+    return Constants(fields, multipliers, np.rint((shift + 0.5) * 2.0**fraction).astype(np.int32))
 
 
 def _bits(value: float) -> int:
@@ -121,12 +120,10 @@ def normalize(known: Constants, codes: Array) -> NDArray[np.int8]:
     half = _halves(size)
     top = np.where(half >= 16, size >> np.maximum(2 * half - 32, 0), size << np.maximum(32 - 2 * half, 0))
     bits = np.maximum(half + f["exponent"], 0)
-    unit = np.minimum(bits, f["fraction"])
+    up, down = (np.maximum(sign * (bits - f["fraction"]), 0) for sign in (-1, 1))
     factor = (inverse_root(top) * known.scale.astype(np.int64)) >> 32
-    summand = (known.shift.astype(np.int64) >> (f["fraction"] - unit)) + ((np.int64(1) << unit) >> 1)
-    centred = (values * f["count"] - centre) << f["left"]
-    product = (centred * factor) >> 32
-    return clamp_s8(((product >> (bits - unit)) + summand) >> unit)
+    product = (((values * f["count"] - centre) << f["left"]) * factor) >> 32
+    return clamp_s8((((product << up) >> down) + known.shift.astype(np.int64)) >> f["fraction"])
 
 
 def _halves(size: NDArray[np.int64]) -> NDArray[np.int64]:
