@@ -255,6 +255,8 @@ def test_damaged_files_raise_nothing_but_errors(changes: list[tuple[int, int]], 
     [
         ({"in1": np.zeros((1, 1, 3))}, r"has an array 'in1', but the model has 1 input\n"),
         ({"out2": np.zeros((1, 1, 3))}, r"has an array 'out2', but the model has 1 output\n"),
+        ({"output0": np.zeros((1, 1, 3))}, "has an array 'output0', which would not be read"),
+        ({"out": np.zeros((1, 1, 3))}, "has an array 'out', which would not be read"),
         ({"out0": np.full((1, 1, 3), 0.5)}, "array 'out0' of .* does not fit the output's type int64"),
         ({"in0": np.full((1, 1, 3), 0.5)}, "array 'in0' of .* does not fit the input's type int64"),
     ],
@@ -262,7 +264,12 @@ def test_damaged_files_raise_nothing_but_errors(changes: list[tuple[int, int]], 
 def test_samples_of_another_model(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
     model = make_model([make_node("Neg", ["x"], "y")], {"x": [1, 3]}, ["y"], dtype=TensorProto.INT64)
     graph = normal_form(save(model, tmp_path / "m.onnx"), HOST)
-    fine = {"in0": np.zeros((1, 1, 3)), "info": np.zeros(7), "labels": np.zeros(1)}
+    fine = {
+        "in0": np.zeros((1, 1, 3)),
+        "info": np.zeros(7),
+        "labels": np.zeros(1),
+        "input_names": np.zeros(1),
+    }
     np.savez(tmp_path / "s.npz", **fine)
     assert len(read_samples(tmp_path / "s.npz", graph)) == 1
     np.savez(tmp_path / "s.npz", **fine | arrays)

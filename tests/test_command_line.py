@@ -1,5 +1,6 @@
 """What the command line says: names, counts, flash models, packages."""
 
+import json
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -38,8 +39,10 @@ def test_flash_models_are_named(tmp_path: Path) -> None:
     path = save(net.model({"x": (1, 4)}, net.add("Abs", "x")), tmp_path / "m.onnx")
     conversion = converted(path, target="cortex-m4", flash_model="nucleo-l4r5zi")
     assert plan_result(conversion)["flash_model"] == "nucleo-l4r5zi"
+    assert json.loads(conversion.sources["m.json"])["flash_model"] == "nucleo-l4r5zi"
     assert "flash nucleo-l4r5zi: loops fit its 1,024 bytes of code buffer" in plan_lines(conversion)
     assert plan_result(converted(path))["flash_model"] is None
+    assert "flash_model" not in json.loads(converted(path).sources["m.json"])
 
 
 def test_doctor_knows_every_package_of_users(monkeypatch: pytest.MonkeyPatch) -> None:

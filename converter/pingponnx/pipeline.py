@@ -140,7 +140,15 @@ def conversion(task: Task, options: Options, calls: Calls, memory: Plan) -> Conv
 
 def settings_of(options: Options) -> Settings:
     """What the library says about how it was made."""
-    return Settings(options.variant, options.target, str(options.goal), options.rounding, options.hot_weights)
+    flash = flash_of(options)
+    return Settings(
+        options.variant,
+        options.target,
+        str(options.goal),
+        options.rounding,
+        options.hot_weights,
+        flash.name if flash else None,
+    )
 
 
 def task_of(normal: Graph, options: Options) -> Task:

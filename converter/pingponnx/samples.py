@@ -17,6 +17,8 @@ from pingponnx.ops import site_of
 from pingponnx.ops.cast import Cast
 
 _RANDOM_SAMPLES = 4
+_NAME = re.compile(r"(in|out)[0-9]+")
+_ALMOST = re.compile(r"(in|out)(put)?s?[_ -]?[0-9]*")
 SEED = 1
 """Of made-up samples."""
 
@@ -64,11 +66,14 @@ def read_samples(path: Path, graph: Graph, limit: int | None = None) -> list[Sam
 
 
 def _check_names(arrays: Iterable[str], graph: Graph, path: Path) -> None:
-    """Raises Error for an array of an input or output that the model has not: it is of another model."""
+    """Raises Error for an array of an input or output that the model has not, or under a name like theirs."""
     for name in sorted(arrays):
+        if _ALMOST.fullmatch(name) and not _NAME.fullmatch(name):
+            hint = "name them in0, in1, ... and out0, out1, ... in the order of the model's"
+            raise Error(f"{path.name} has an array {name!r}, which would not be read", hint)
         kind, number = _kind(name), name.removeprefix("in").removeprefix("out")
         ports = graph.inputs if kind == "input" else graph.outputs
-        if re.fullmatch(r"[0-9]+", number) and number not in map(str, range(len(ports))):
+        if _NAME.fullmatch(name) and number not in map(str, range(len(ports))):
             raise Error(
                 f"{path.name} has an array {name!r}, but the model has {counted(len(ports), kind)}",
                 "give samples of this model, or save them without that array",

@@ -48,6 +48,7 @@ def manifest(graph: Graph, calls: Calls, memory: Plan, settings: Settings) -> st
         "target": settings.target,
         "goal": settings.goal,
         "rounding": str(settings.rounding),
+        **({"flash_model": settings.flash_model} if settings.flash_model else {}),
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
         "plan": memory.row(),

@@ -14,3 +14,4 @@ class Settings:
     goal: str
     rounding: Rounding
     hot_weights: int = 0  # bytes of RAM
+    flash_model: str | None = None
