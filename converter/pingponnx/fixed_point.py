@@ -8,23 +8,29 @@ int32. Two ways to scale one back to a few bits:
 - tflite: saturating doubling high multiply, then a rounding right shift (gemmlowp's
   SaturatingRoundingDoublingHighMul and RoundingDivideByPOT; CMSIS-NN's default). It uses the very same m,
   normalised to 2**30 <= m < 2**31.
+
+Int16 layers round once under either, in 64 bits: `wide_requantizer` gives m as many bits as fit beside the
+layer's largest accumulator (31 where that is an int32), and TFLite's 15 under tflite.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import frexp, ldexp
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pingponnx.errors import ModelError
-from pingponnx.ir import Array, Quantization
+from pingponnx.ir import Array, DType, Quantization
 
 INT32_MAX = 2**31 - 1
 S8_MIN, S8_MAX = -128, 127
 _SINGLE_SHIFT = -1  # s of every scale below 0.5 under single rounding
 _MIN_SHIFT = -31  # the smallest shift CMSIS-NN takes
+_TFLITE_WIDE_BITS = 15  # of the multiplier of a 64-bit accumulator: TFLite drops the lower half of 31
 _FLOAT32_NOISE = 2.0**-22  # onnxruntime rounds four times, by 2**-24 each: inputs, result, division
 _MAX_SCALE = 2.0**29  # a shift of 30, and one bit is left to round by
+_WIDE_MAX = 2.0**46  # leaves an accumulator's multiplier 15 bits
 
 
 class Rounding(StrEnum):
@@ -90,6 +96,40 @@ def _normalise(multiplier: int, shift: int) -> tuple[int, int]:
     return multiplier, shift
 
 
+def wide_requantizer(scale: Array | float, worst: Array | float, rounding: Rounding) -> Requantizer:
+    """Multipliers and shifts of int16 layers whose accumulators are at most `worst`, for one rounding.
+
+    Each multiplier has as many bits as leave the product with its accumulator in 63 bits, at most 31; under
+    tflite the 15 that are left of TFLite's own when it scales 64-bit accumulators. Scales come from layers
+    that `wide_overflow` lets pass.
+    """
+    scales = np.atleast_1d(np.asarray(scale, np.float64))
+    pairs = []
+    for s, most in zip(scales, np.broadcast_to(np.asarray(worst, np.float64), scales.shape), strict=True):
+        bits = 31 if rounding is Rounding.SINGLE else _TFLITE_WIDE_BITS
+        pairs.append(_wide_multiplier(float(s), min(bits, 62 - int(max(most, 1.0)).bit_length())))
+    return Requantizer(
+        np.array([m for m, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int32), Rounding.SINGLE
+    )
+
+
+def _wide_multiplier(scale: float, bits: int) -> tuple[int, int]:
+    """(m, s) with scale = m * 2**(s - 31) and m of `bits` bits, or fewer where s would be below -31."""
+    _, exponent = frexp(scale)  # scale < 2**exponent
+    shift = min(max(exponent + 31 - bits, _MIN_SHIFT), 30)
+    multiplier = round(ldexp(scale, 31 - shift))
+    return (2 ** (bits - 1), shift + 1) if multiplier == 2**bits else (multiplier, shift)
+
+
+def wide_overflow(scale: Array | float, worst: Array | float) -> str:
+    """Why sums of at most `worst` cannot be scaled by `wide_requantizer`; empty when they can."""
+    if np.max(worst, initial=0) > _WIDE_MAX:
+        return "a 64-bit accumulator could overflow"
+    if np.max(np.maximum(worst, 1) * np.asarray(scale, np.float64), initial=0) > INT32_MAX // 2:
+        return "the output scale is so small that int32 results could overflow"
+    return ""
+
+
 def requantize(accumulator: Array, multiplier: Array, shift: Array, rounding: Rounding) -> NDArray[np.int64]:
     """`accumulator` scaled by multiplier * 2**(shift - 31), as int64, by the given rounding."""
     acc = np.asarray(accumulator, np.int64)
@@ -109,6 +149,18 @@ def requantize(accumulator: Array, multiplier: Array, shift: Array, rounding: Ro
 
 def clamp_s8(values: Array, low: int = S8_MIN, high: int = S8_MAX) -> NDArray[np.int8]:
     return np.clip(values, low, high).astype(np.int8)
+
+
+def code_range(dtype: DType) -> tuple[int, int]:
+    """The smallest and the largest code of a quantized type."""
+    info = np.iinfo(dtype.numpy)
+    return int(info.min), int(info.max)
+
+
+def widest(q: Quantization, dtype: DType) -> int:
+    """The largest magnitude of a code less its zero point, per tensor."""
+    low, high = code_range(dtype)
+    return max(high - q.z, q.z - low)
 
 
 def quantize_array(

@@ -56,6 +56,10 @@ class DType(Enum):
         return special.get(self.value, f"{self.value}_t")
 
 
+CODES = (DType.S8, DType.S16)
+"""What activations of integer kernels are made of."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantization:
     """Affine quantization: real = (q - zero_point) * scale; one value, or one per index of `axis`.
@@ -178,7 +182,8 @@ class Graph:
     """A static network: nodes in execution order, tensors by name, and the model's boundary.
 
     `ports` gives for every input and output tensor what the ONNX model calls it. `states` maps inputs that
-    keep their value from run to run to the outputs that give the next one.
+    keep their value from run to run to the outputs that give the next one. `reasons` says of nodes, by name,
+    why they stayed in float32, where the graph does not show it any more.
     """
 
     name: str
@@ -189,6 +194,7 @@ class Graph:
     ports: Mapping[str, Port]
     checksum: str = ""
     states: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def alignment(self) -> int:

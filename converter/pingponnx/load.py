@@ -291,7 +291,7 @@ class _Builder:
         assert x is not None
         if x.constant:
             fixed = all(t is None or t.constant for t in node.inputs[1:])
-            whole = x.dtype in (DType.S8, DType.U8, DType.S32)
+            whole = x.dtype in (DType.S8, DType.U8, DType.S16, DType.S32)
             return fixed and whole and not node.attributes.get("block_size")
         makers = {output: n for n in self.nodes for output in n.outputs}
         waiting = [name]
@@ -301,6 +301,8 @@ class _Builder:
                 waiting += [n for n in maker.inputs if n]
             elif maker is not None and not isinstance(maker.op, QuantizeLinear):
                 return False
+        if x.dtype is DType.S16 and folds(node) and x.quantization is not None:
+            return x.quantization == read_quantization(node)[0]  # another scale is another reading
         return folds(node)
 
     def _dequantize(self, node: OnnxNode, names: tuple[str, ...]) -> None:

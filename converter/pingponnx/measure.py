@@ -14,7 +14,7 @@ from pingponnx.costs import Costs, costs, unavailable
 from pingponnx.cycles import FlashModel
 from pingponnx.errors import BudgetError, MismatchError, UnsupportedError
 from pingponnx.evaluate import evaluate
-from pingponnx.ir import Array, DType, Graph
+from pingponnx.ir import CODES, Array, DType, Graph
 from pingponnx.oracle import Oracle
 from pingponnx.pipeline import Conversion, Options, convert, firmware, flash_of, normal_form
 from pingponnx.plan import InputMode
@@ -152,8 +152,8 @@ def _count(
 
 def _identity(conversion: Conversion) -> dict[str, Any]:
     graph, options = conversion.graph, conversion.options
-    integers = any(t.dtype is DType.S8 for t in graph.tensors.values() if not t.constant)
-    floats = any(t.dtype is DType.F32 for t in graph.tensors.values() if not t.constant)
+    known = {t.dtype for t in graph.tensors.values() if not t.constant}
+    found = sorted(dtype.value for dtype in known & {*CODES, DType.F32})
     return {
         "model": graph.name,
         "model_sha256": graph.checksum,
@@ -161,7 +161,7 @@ def _identity(conversion: Conversion) -> dict[str, Any]:
         "target": conversion.target.name,
         "goal": str(options.goal),
         "rounding": str(options.rounding),
-        "dtype": "mixed" if integers and floats else "int8" if integers else "float32",
+        "dtype": "mixed" if len(found) > 1 else found[0] if found else "float32",
     }
 
 

@@ -10,8 +10,8 @@ from zipfile import is_zipfile
 import numpy as np
 
 from pingponnx.errors import Error
-from pingponnx.fixed_point import dequantize_array, quantize_array
-from pingponnx.ir import Array, DType, Graph, Port, Shape, Tensor
+from pingponnx.fixed_point import code_range, dequantize_array, quantize_array
+from pingponnx.ir import CODES, Array, DType, Graph, Port, Shape, Tensor
 from pingponnx.names import counted
 from pingponnx.ops import site_of
 from pingponnx.ops.cast import Cast
@@ -122,7 +122,7 @@ def _typed(array: Array, name: str, graph: Graph, tensor: str, path: Path) -> Ar
 def _is_absorbed(graph: Graph, name: str) -> bool:
     """True when ONNX's own input or output is float32 and the C library's is quantized."""
     tensor = graph.tensors[name]
-    if tensor.dtype is not DType.S8 or tensor.quantization is None:
+    if tensor.dtype not in CODES or tensor.quantization is None:
         return False
     return tensor.origin is None or tensor.origin.name != graph.ports[name].name
 
@@ -169,7 +169,8 @@ def _random(rng: np.random.Generator, graph: Graph, name: str, within: range | N
         return rng.standard_normal(shape).astype(np.float32)
     if tensor.dtype is DType.BOOL or tensor.dtype.numpy.kind == "u":
         return rng.integers(0, 2 if tensor.dtype is DType.BOOL else 256, shape).astype(tensor.dtype.numpy)
-    codes = rng.integers(-128, 128, shape).astype(tensor.dtype.numpy)
+    low, high = code_range(DType.S8 if tensor.quantization is None else tensor.dtype)
+    codes = rng.integers(low, high + 1, shape).astype(tensor.dtype.numpy)
     if tensor.quantization is None or not _is_absorbed(graph, name):
         return codes
     return dequantize_array(codes, tensor.quantization)
@@ -190,8 +191,8 @@ def to_ours(graph: Graph, name: str, value: Array) -> Array:
     """An ONNX value of a model input or output as the C library holds it."""
     tensor = graph.tensors[name]
     value = _permuted(np.asarray(value), graph.ports[name])
-    if tensor.dtype is DType.S8 and tensor.quantization is not None and value.dtype.kind == "f":
-        value = quantize_array(value, tensor.quantization)
+    if tensor.dtype in CODES and tensor.quantization is not None and value.dtype.kind == "f":
+        value = quantize_array(value, tensor.quantization, *code_range(tensor.dtype))
     if tensor.dtype is DType.S8 and value.dtype == np.uint8:
         value = value.astype(np.int16) - 128
     return np.ascontiguousarray(value, tensor.dtype.numpy).reshape(tensor.shape)
@@ -205,7 +206,7 @@ def to_theirs(graph: Graph, name: str, value: Array) -> Array:
 
 def to_real(tensor: Tensor, value: Array) -> Array:
     """Our output as real numbers where it is quantized, in our layout."""
-    if tensor.dtype is DType.S8 and tensor.quantization is not None:
+    if tensor.dtype in CODES and tensor.quantization is not None:
         return dequantize_array(value, tensor.quantization)
     return value
 

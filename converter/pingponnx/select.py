@@ -9,7 +9,7 @@ from pingponnx.errors import Error, Unsupported, UnsupportedError
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Graph, Node
 from pingponnx.kernels import candidates
-from pingponnx.ops import CmsisNN, Operator, Site, site_of
+from pingponnx.ops import CmsisNN, Operator, Site, fallback, site_of
 from pingponnx.rewrite import fuse
 from pingponnx.targets import Target
 
@@ -42,6 +42,8 @@ def _ours(op: Operator, site: Site, target: Target, library: CmsisNN | None) -> 
 
 def _theirs(op: Operator, site: Site, target: Target, library: CmsisNN | None) -> Sequence[Call]:
     assert library is not None
+    if site.wide:
+        return [fallback(op.kernels(site)[0], "int16: CMSIS-NN's int8 functions do not apply")]
     return [op.cmsis_nn(site, library)]
 
 

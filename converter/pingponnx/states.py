@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from pingponnx.errors import Error
-from pingponnx.ir import Graph, Quantization
+from pingponnx.ir import DType, Graph, Quantization
 
 
 def bind_states(graph: Graph, pairs: Sequence[tuple[str, str]]) -> Graph:
@@ -41,6 +41,8 @@ def _difference(graph: Graph, h: str, new: str) -> str:
         return f"their types are {a.dtype.value} and {b.dtype.value}"
     if not _alike(a.quantization, b.quantization):
         return "they are quantized differently"
+    if a.dtype is not DType.S8 and a.quantization is not None and a.quantization.z:
+        return "their zero point is not 0, which is what their bytes are set to"
     if graph.ports[h].permutation != graph.ports[new].permutation:
         return "their axes are in different orders"
     return ""

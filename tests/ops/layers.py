@@ -18,7 +18,12 @@ from pingponnx.ops import site_of
 from pingponnx.rewrite import fuse
 from pingponnx.samples import to_ours
 
-_TYPES = {"float32": TensorProto.FLOAT, "int8": TensorProto.INT8, "uint8": TensorProto.UINT8}
+_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "int8": TensorProto.INT8,
+    "uint8": TensorProto.UINT8,
+    "int16": TensorProto.INT16,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +85,8 @@ def layer_model(
         _scales(constants, "y", quantized[1].s, quantized[1].z, x.dtype)
         nodes.append(make_node("QuantizeLinear", [last, "y_scale", "y_zero"], "y"))
         last = "y"
-    return make_model(nodes, {"x": x.shape}, [last], constants, dtype=_TYPES[x.dtype.name])
+    opset = {"opset": 21} if x.dtype == np.int16 else {}
+    return make_model(nodes, {"x": x.shape}, [last], constants, dtype=_TYPES[x.dtype.name], **opset)
 
 
 def _scales(constants: dict[str, Array], name: str, scale: Any, zero: Any, dtype: np.dtype[Any]) -> None:

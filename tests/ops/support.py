@@ -147,13 +147,13 @@ def _model(
             element = helper.np_dtype_to_tensor_dtype(x.dtype)
             values.append(helper.make_tensor_value_info(name, element, x.shape))
             if quantized:
-                constants += _scales(name, next(scales))
+                constants += _scales(name, next(scales), x.dtype)
                 nodes.append(_scaled("DequantizeLinear", name, name, f"{name}_real"))
                 name = f"{name}_real"
         names.append(name)
     nodes.append(helper.make_node(op_type, names, ["y"], **attributes))
     if quantized:
-        constants += _scales("y", quantized[-1])
+        constants += _scales("y", quantized[-1], inputs[0].dtype)
         nodes.append(_scaled("QuantizeLinear", "y", "y", "y_code"))
     y = helper.make_empty_tensor_value_info("y_code" if quantized else "y")
     graph = helper.make_graph(nodes, "test", values, [y], constants)
@@ -161,10 +161,10 @@ def _model(
     return onnx.shape_inference.infer_shapes(model), feeds
 
 
-def _scales(name: str, q: Quantization) -> list[onnx.TensorProto]:
+def _scales(name: str, q: Quantization, dtype: np.dtype[Any]) -> list[onnx.TensorProto]:
     return [
         numpy_helper.from_array(np.array(q.s), f"{name}_scale"),
-        numpy_helper.from_array(np.array(q.z, np.int8), f"{name}_zero"),
+        numpy_helper.from_array(np.array(q.z, dtype), f"{name}_zero"),
     ]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from support import Case, Constant, check_c, make_case
 
 from models import HOST, Builder, assert_proven, make_model, make_node, normal, ops, save
@@ -71,29 +70,15 @@ def test_a_scale_that_does_not_fit_is_refused() -> None:
         make_case("DequantizeLinear", _codes(np.int16, 3, 5), Constant(_scales(4)), opset=21)
 
 
-class _Calibration(CalibrationDataReader):
-    def __init__(self) -> None:
-        self.data = iter([{"x": np.random.default_rng(i).normal(size=(1, 3, 8, 8))} for i in range(6)])
-
-    def get_next(self) -> Any:
-        found = next(self.data, None)
-        return found and {name: value.astype(np.float32) for name, value in found.items()}
-
-
-def test_activations_of_16_bits_are_computed_in_float32(tmp_path: Path) -> None:
-    """a16w8, as onnxruntime's quantizer writes it for opset 21."""
+def test_unsigned_activations_of_16_bits_are_computed_in_float32(tmp_path: Path) -> None:
     net = Builder()
-    a = net.add("MaxPool", net.add("Relu", net.conv("x", 3, 4)), kernel_shape=[2, 2], strides=[2, 2])
-    y = net.add("Gemm", net.add("Flatten", a), net.normal(5, 36), net.normal(5), transB=1)
-    plain = save(net.model({"x": [1, 3, 8, 8]}, y, opset=21), tmp_path / "float.onnx")
-    path = tmp_path / "model.onnx"
-    kinds = {"activation_type": QuantType.QInt16, "weight_type": QuantType.QInt8}
-    quantize_static(plain, path, _Calibration(), per_channel=True, **kinds)
+    y = net.qdq(net.add("Relu", net.qdq("x", 0.001, 40000, np.uint16)), 0.0005, 3, np.uint16)
+    path = save(net.model({"x": [1, 3, 8, 8]}, y, opset=21), tmp_path / "model.onnx")
     graph = normal_form(path, HOST)
-    assert {"Conv", "MaxPool", "Gemm"} <= set(ops(graph))
     assert_proven(path)
     left = conversions(graph)
-    assert left and all(c.reason == "int16: there are integer kernels for 8 bits only" for c in left)
+    assert "Clip" in ops(graph) and len(left) == 4
+    assert all("uint16: there are integer kernels for int8, uint8 and int16 only" in c.reason for c in left)
 
 
 def test_codes_that_are_computed_are_not_taken_for_quantized_ones(tmp_path: Path) -> None:

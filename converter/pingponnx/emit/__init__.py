@@ -18,7 +18,7 @@ from pingponnx.emit.streams import Streams, state_bytes
 from pingponnx.emit.writer import Writer
 from pingponnx.fixed_point import Rounding
 from pingponnx.hot import hottest
-from pingponnx.ir import DType, Graph
+from pingponnx.ir import CODES, Graph
 from pingponnx.names import comment, prefix
 from pingponnx.plan import Calls, InputMode, Plan
 from pingponnx.plan.schedule import Segment
@@ -38,7 +38,7 @@ def emit(
     inputs = [_port(places, n, "input", i) for i, n in enumerate(graph.inputs)]
     outputs = [_port(places, n, "output", i) for i, n in enumerate(graph.outputs)]
     used = {h for s in memory.segments for h in _headers_of(s, calls)}
-    used |= {"quantize_s8.h" for port in inputs + outputs if port["quantized"]}  # the helpers' kernels
+    used |= {f"quantize_{p['codes']}.h" for p in inputs + outputs if p["codes"]}  # the helpers' kernels
     headers = sorted(used)
     handle = "state" if memory.input_mode is InputMode.ROWS else "arena"
     context = {
@@ -182,7 +182,7 @@ def _port(places: Places, name: str, kind: str, index: int) -> dict[str, Any]:
         **_place(memory, name, kind),
         "rows": extent.rows,
         "row_size": extent.row_bytes // tensor.dtype.bytes if kind == "input" else 0,
-        "quantized": q is not None and tensor.dtype is DType.S8,
+        "codes": tensor.dtype.suffix if q is not None and tensor.dtype in CODES else "",
         "scale": number(float(q.s)) if q is not None else "",
         "zero_point": q.z if q is not None else 0,
     }

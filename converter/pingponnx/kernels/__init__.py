@@ -17,15 +17,18 @@ from pingponnx.targets import Target
 
 Offer = Callable[[Any, Site, Target], Iterable[Call]]
 
-_OFFERS: dict[type[Operator], list[Offer]] = {}
+_OFFERS: dict[tuple[type[Operator], bool], list[Offer]] = {}
 
 
-def kernels_for(*operators: type[Operator]) -> Callable[[Offer], Offer]:
-    """Decorator: the function gives calls for a node of one of these operators, or none."""
+def kernels_for(*operators: type[Operator], int16: bool = False) -> Callable[[Offer], Offer]:
+    """Decorator: the function gives calls for a node of one of these operators, or none.
+
+    With `int16` it is asked for nodes of 16-bit codes, and for no others.
+    """
 
     def register(offer: Offer) -> Offer:
         for operator in operators:
-            _OFFERS.setdefault(operator, []).append(offer)
+            _OFFERS.setdefault((operator, int16), []).append(offer)
         return offer
 
     return register
@@ -47,5 +50,5 @@ def candidates(op: Operator, site: Site, target: Target) -> list[Call]:
 def estimated(op: Operator, site: Site, target: Target) -> list[Call]:
     """The same with the cycles that their modules estimate."""
     _modules()
-    offered = (call for offer in _OFFERS.get(type(op), ()) for call in offer(op, site, target))
+    offered = (call for offer in _OFFERS.get((type(op), site.wide), ()) for call in offer(op, site, target))
     return [*op.kernels(site), *offered]

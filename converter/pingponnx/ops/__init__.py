@@ -104,6 +104,12 @@ class Site:
         return self.x.dtype.suffix
 
     @property
+    def wide(self) -> bool:
+        """True when a quantized tensor has 16-bit codes."""
+        tensors = [t for t in (*self.inputs, *self.outputs) if t is not None]
+        return any(t.quantized and t.dtype is DType.S16 for t in tensors)
+
+    @property
     def quantized(self) -> bool:
         """True when input and output are quantized activations."""
         return self.x.quantized and self.y.quantized
@@ -138,6 +144,8 @@ class Operator(ABC):
     channels_last: ClassVar[bool] = False  # input 0 and output 0 are `n [h] w c`; load adds transposes
     alias: ClassVar[bool] = False  # the output is the input's bytes under another shape
     code_inputs: ClassVar[tuple[int, ...]] = ()  # constants that float32 kernels read as int8 codes
+    mixed: ClassVar[bool] = False  # of 8-bit and 16-bit activations in one node
+    int16: ClassVar[bool] = False  # its kernels and reference also take activations of 16-bit codes
     moves_data: ClassVar[bool] = False  # only moves or picks values, so it commutes with quantization
     each_value: ClassVar[bool] = (
         False  # output value i depends on nothing but the (broadcast) inputs' value i
@@ -191,6 +199,15 @@ class Operator(ABC):
     def integer(self, site: Site) -> str:
         """Why this node cannot run on int8 tensors of this site; empty when it can."""
         return "" if self.moves_data else "no integer kernel"
+
+    def float_reason(self, site: Site) -> str:
+        """Why this node stays in float32 between the quantized tensors of this site; empty when it folds."""
+        if site.wide and not self.int16:
+            return "no int16 kernel"
+        activations = [t for t in (*site.inputs, *site.outputs) if t is not None and not t.constant]
+        if site.wide and not self.mixed and any(t.dtype is not DType.S16 for t in activations):
+            return "8- and 16-bit codes meet in it"
+        return self.integer(site)
 
     def index_range(self, site: Site, index: int) -> range | None:
         """The integers that input `index` may hold where it picks from another one; None: any value."""

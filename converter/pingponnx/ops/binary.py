@@ -3,19 +3,20 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, ldexp, prod
 from typing import Any, Self
 
 import numpy as np
 
 from pingponnx.calls import Call, Input, Output, Rows, RowWindow, Scalar, Struct, rows_of
-from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, clamp_s8, halfway, requantizer
+from pingponnx.fixed_point import Requantizer, Rounding, halfway, requantizer, wide_requantizer, widest
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.linear import clamp_bounds
 
 RANK = 4
 """Axes that the kernels loop over."""
+_WIDE_INPUT_BITS = 17  # of 16-bit codes less a zero point
 _LEFT_SHIFT = 20  # extra bits that inputs get before they are brought to a common scale (TFLite's choice)
 
 
@@ -27,6 +28,7 @@ class Binary(Operator):
     high: float = inf
 
     each_value = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -64,8 +66,10 @@ class Binary(Operator):
         tensors = [*site.inputs, site.y]
         if any(t is None or t.quantization is None or not t.quantization.per_tensor for t in tensors):
             return "an operand is not quantized per tensor"
+        if site.wide and any(t and t.dtype is not site.y.dtype for t in tensors):
+            return "its operands have other codes"
         sa, sb, sy = _scales(site)
-        worst = [max(S8_MAX - zero, zero - S8_MIN) for zero in self._zero_points(site)]
+        worst = self._worst(site)
         steps = float(self.magnitude(np.array(worst[0] * sa), np.array(worst[1] * sb))) / sy
         return "the output scale is so small that int32 results could overflow" if steps > 2**30 else ""
 
@@ -80,6 +84,10 @@ class Binary(Operator):
         tensors = (*site.inputs, site.y)
         return tuple(t.quantization.z for t in tensors if t and t.quantization)  # type: ignore[return-value]
 
+    def _worst(self, site: Site) -> list[int]:
+        """The largest magnitudes of both inputs less their zero points."""
+        return [widest(t.quantization, t.dtype) for t in site.inputs if t and t.quantization]
+
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         a, b = arrays
         assert a is not None and b is not None
@@ -88,7 +96,10 @@ class Binary(Operator):
         za, zb, zy = self._zero_points(site)
         assert site.y.quantization is not None
         value = self.integer_value(site, a.astype(np.int64) - za, b.astype(np.int64) - zb)
-        return clamp_s8(value + zy, *clamp_bounds(self.low, self.high, site.y.quantization))
+        dtype = site.y.dtype
+        bounds = clamp_bounds(self.low, self.high, site.y.quantization, dtype)
+        codes: Array = np.clip(value + zy, *bounds).astype(dtype.numpy)
+        return codes
 
     def undecided(self, site: Site, *arrays: Array | None) -> Array | None:
         if not site.quantized:
@@ -105,7 +116,7 @@ class Binary(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         a, b = site.inputs
         assert a is not None and b is not None
-        name = f"{type(self).__name__.lower()}_{site.suffix}"
+        name = self._kernel(site)
         # an operand of the output's shape is read value by value just before the result is written there
         overlap = {i: 0 for i, t in enumerate((a, b)) if t.size == site.y.size and not t.constant}
         return [
@@ -119,6 +130,9 @@ class Binary(Operator):
             )
         ]
 
+    def _kernel(self, site: Site) -> str:
+        return f"{type(self).__name__.lower()}_{site.suffix}"
+
     def _params(self, site: Site, shape: Shape, a: Shape, b: Shape) -> Struct:
         """For the whole tensors or a row of them."""
         fields: dict[str, Any] = dict(
@@ -127,10 +141,10 @@ class Binary(Operator):
         if not site.quantized:
             return Struct("binary_params_f32", fields | {"low": self.low, "high": self.high})
         assert site.y.quantization is not None
-        low, high = clamp_bounds(self.low, self.high, site.y.quantization)
+        low, high = clamp_bounds(self.low, self.high, site.y.quantization, site.y.dtype)
         zeros = dict(zip(("zero_a", "zero_b", "zero_y"), self._zero_points(site), strict=True))
         fields |= {**zeros, "low": low, "high": high, **self.integer_fields(site)}
-        return Struct(f"{type(self).__name__.lower()}_{site.suffix}_params", fields)
+        return Struct(f"{self._kernel(site)}_params", fields)
 
     def _rows(self, site: Site, name: str, *operands: Tensor) -> Rows | None:
         y, shapes = site.y, row_shapes(site.y, operands)
@@ -206,7 +220,10 @@ def _scales(site: Site) -> tuple[float, float, float]:
 
 
 class _Sum(Binary):
-    """Add and Sub: both inputs are brought to twice the larger scale with 20 extra bits, then added."""
+    """Add and Sub: both inputs are brought to twice the larger scale with 20 extra bits, then added.
+
+    16-bit ones are multiplied with 31 bits each, and their exact sum is scaled once.
+    """
 
     __slots__ = ()
     sign = 1
@@ -220,13 +237,30 @@ class _Sum(Binary):
         scales = (sa / common, sb / common, common / (sy * 2**_LEFT_SHIFT))
         return [requantizer(s, site.rounding, precise=True) for s in scales]
 
+    def _kernel(self, site: Site) -> str:
+        return "add_s16" if site.wide else super()._kernel(site)
+
+    def _wide(self, site: Site) -> tuple[int, int, int]:
+        """Multipliers of an int16 site's inputs and the shift of their sum, with 31 bits for the larger."""
+        sa, sb, sy = _scales(site)
+        scale = wide_requantizer(max(sa, sb) / sy, 2**_WIDE_INPUT_BITS, Rounding.SINGLE)
+        total = 31 - int(scale.shift[0])
+        a, b = (round(ldexp(s / sy, total)) for s in (sa, sb))
+        return a, self.sign * b, total
+
     def integer_value(self, site: Site, a: Array, b: Array) -> Array:
+        if site.wide:
+            multiplier_a, multiplier_b, total = self._wide(site)
+            rounded: Array = (a * multiplier_a + b * multiplier_b + (1 << (total - 1))) >> total
+            return rounded
         ra, rb, ry = self._requantizers(site)
         wide_a, wide_b = ra.apply(a << _LEFT_SHIFT), rb.apply(b << _LEFT_SHIFT)
         return ry.apply(wide_a + self.sign * wide_b)
 
     def integer_fields(self, site: Site) -> dict[str, Scalar]:
         fields: dict[str, Scalar] = {}
+        if site.wide:
+            return dict(zip(("multiplier_a", "multiplier_b", "shift"), self._wide(site), strict=True))
         for name, r in zip("aby", self._requantizers(site), strict=True):
             fields |= {f"multiplier_{name}": int(r.multiplier[0]), f"shift_{name}": int(r.shift[0])}
         return fields
@@ -261,6 +295,8 @@ class Mul(Binary):
 
     def _requantizer(self, site: Site) -> Requantizer:
         sa, sb, sy = _scales(site)
+        if site.wide:
+            return wide_requantizer(sa * sb / sy, prod(self._worst(site)), site.rounding)
         return requantizer(sa * sb / sy, site.rounding, precise=True)
 
     def real(self, a: Array, b: Array) -> Array:

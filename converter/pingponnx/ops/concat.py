@@ -20,6 +20,7 @@ class Concat(Operator):
     axis: int
 
     moves_data = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:

@@ -21,13 +21,12 @@ from pingponnx.calls import (
     Table,
 )
 from pingponnx.calls import Scratch as ScratchPointer
-from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, keep, operator
 from pingponnx.ops.cmsis import convolution_reason, takes_general
 from pingponnx.ops.computed_conv import ComputedConv
 from pingponnx.ops.conv_volume import ConvVolume
-from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
+from pingponnx.ops.linear import Linear, clamp_f32, clamped, linear_reason, lower_linear
 from pingponnx.ops.window import (
     Window,
     geometry,
@@ -55,6 +54,7 @@ class Conv(Operator):
     pool: Window | None = None
 
     channels_last = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -79,9 +79,7 @@ class Conv(Operator):
         return (with_hw(x.shape, size, weights.shape[0]),)
 
     def integer(self, site: Site) -> str:
-        weights = site.inputs[1]
-        assert weights is not None
-        return "" if weights.quantized else "its weights are not quantized"
+        return linear_reason(site)
 
     def with_clamp(self, low: float, high: float) -> Self | None:
         # clip after max-pool equals clip before it: both are monotonic
@@ -119,7 +117,7 @@ class Conv(Operator):
         if not site.quantized:
             return clamp_f32(acc, linear).reshape(site.y.shape)
         y = linear.requantizer.apply(acc) + linear.output_zero_point
-        return clamp_s8(y, linear.low, linear.high).reshape(site.y.shape)
+        return clamped(y, linear, site.y.dtype).reshape(site.y.shape)
 
     def _accumulate(self, site: Site, x: Array, linear: Linear) -> Array:
         """Sums of products plus bias, `n oh ow oc`; int64 for int8 inputs."""
@@ -192,6 +190,8 @@ class Conv(Operator):
             "pool_stride_w": pool.stride[1],
         }
         fields = geometry(site, self.window) | fields | linear.kernel_fields()
+        if site.wide:
+            fields["long_sums"] = int(linear.long)
         return Struct(f"conv_params_{site.suffix}", fields)
 
     # -- CMSIS-NN -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ class Copy(Operator):
     """The same values at another place. Made by loading only."""
 
     moves_data = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:

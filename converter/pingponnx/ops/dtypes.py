@@ -5,10 +5,11 @@ from pingponnx.ir import DType
 from pingponnx.ops import Operator, Site
 
 _KERNELS = (DType.S8, DType.F32)
+CODES_AND_FLOAT = (DType.S8, DType.S16, DType.F32)
 
 
 def kernel_suffix(op: Operator, site: Site, types: tuple[DType, ...] = _KERNELS) -> str:
-    """`s8` or `f32`; other types are refused, before a header that does not exist is named."""
+    """`s8`, `f32`, or `s16` where `types` has it; others are refused, before a missing header is named."""
     if any(t is not None and t.dtype not in types for t in (*site.inputs, *site.outputs)):
         names = sorted({t.dtype.value for t in (*site.inputs, *site.outputs) if t is not None})
         site.unsupported(

@@ -28,12 +28,11 @@ from pingponnx.calls import (
     Table,
 )
 from pingponnx.errors import ModelError
-from pingponnx.fixed_point import clamp_s8
 from pingponnx.ir import Array, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
 from pingponnx.ops.cmsis import scaling_reason
-from pingponnx.ops.dtypes import kernel_suffix
-from pingponnx.ops.linear import Linear, clamp_f32, lower_linear
+from pingponnx.ops.dtypes import CODES_AND_FLOAT, kernel_suffix
+from pingponnx.ops.linear import Linear, clamp_f32, clamped, linear_reason, lower_linear
 
 
 @operator("Gemm")
@@ -43,6 +42,8 @@ class Gemm(Operator):
 
     low: float = -inf
     high: float = inf
+
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -70,9 +71,7 @@ class Gemm(Operator):
         return ((*x.shape[:-1], weights.shape[0]),)
 
     def integer(self, site: Site) -> str:
-        weights = site.inputs[1]
-        assert weights is not None
-        return "" if weights.quantized else "its weights are not quantized"
+        return linear_reason(site)
 
     def with_clamp(self, low: float, high: float) -> Self | None:
         low, high = clip_twice((self.low, self.high), low, high)
@@ -95,7 +94,7 @@ class Gemm(Operator):
         weights = linear.weights.astype(np.int64) - linear.weight_zero_point[:, None]
         acc = (x.astype(np.int64) - linear.input_zero_point) @ weights.T + linear.bias
         y = linear.requantizer.apply(acc) + linear.output_zero_point
-        return clamp_s8(y, linear.low, linear.high)
+        return clamped(y, linear, site.y.dtype)
 
     def _sizes(self, site: Site) -> dict[str, Scalar]:
         return {
@@ -106,8 +105,11 @@ class Gemm(Operator):
 
     def kernels(self, site: Site) -> Sequence[Call]:
         linear, macs = self.lower(site), self.macs(site)
-        suffix = kernel_suffix(self, replace(site, inputs=(site.x,)))
-        params = Struct(f"gemm_params_{suffix}", self._sizes(site) | linear.kernel_fields())
+        suffix = kernel_suffix(self, replace(site, inputs=(site.x,)), CODES_AND_FLOAT)
+        fields = self._sizes(site) | linear.kernel_fields()
+        if site.wide:
+            fields["long_sums"] = int(linear.long)
+        params = Struct(f"gemm_params_{suffix}", fields)
         tables, name = linear.tables(linear.weights), f"gemm_{suffix}"
         # the input may be a map that was flattened: then each of its rows is a part of the sums
         part = Rows(
@@ -116,7 +118,7 @@ class Gemm(Operator):
             (params, Input(), Part(), RowValues(), First(), Last(), *tables, Accumulator(), Output()),
             {0: RowWindow()},
             units=ALL_ROWS,
-            accumulator=4 * site.y.shape[-1],
+            accumulator=(8 if linear.long and site.wide else 4) * site.y.shape[-1],
             forward_only=not site.quantized,
         )
         return [

@@ -7,8 +7,17 @@ from typing import Any
 import numpy as np
 
 from pingponnx.calls import Scalar, Table
-from pingponnx.fixed_point import INT32_MAX, S8_MAX, S8_MIN, Requantizer, quantize_array, requantizer
-from pingponnx.ir import Array, Quantization, Tensor
+from pingponnx.fixed_point import (
+    INT32_MAX,
+    Requantizer,
+    code_range,
+    quantize_array,
+    requantizer,
+    wide_overflow,
+    wide_requantizer,
+    widest,
+)
+from pingponnx.ir import Array, DType, Quantization, Tensor
 from pingponnx.ops import Operator, Site
 
 
@@ -16,8 +25,8 @@ from pingponnx.ops import Operator, Site
 class Linear:
     """Constants of a layer that multiplies by weights; output channels are the weights' first axis.
 
-    Integers for int8 sites (weights int8, bias int32, low/high the clamp in output units); float32 ones
-    otherwise, with zero points 0 and no requantizer.
+    Integers for int8 and int16 sites (weights int8, bias int32, low/high the clamp in output units); float32
+    ones otherwise, with zero points 0 and no requantizer. `worst` is how large an accumulator can get.
     """
 
     weights: Array
@@ -28,6 +37,12 @@ class Linear:
     input_zero_point: int = 0
     output_zero_point: int = 0
     scaling: Requantizer | None = None
+    worst: int = 0
+
+    @property
+    def long(self) -> bool:
+        """True when an int16 layer's accumulators need 64 bits."""
+        return self.worst > INT32_MAX
 
     @property
     def requantizer(self) -> Requantizer:
@@ -76,9 +91,15 @@ def clamp_f32(values: Array, linear: Linear) -> Array:
     return np.clip(values.astype(np.float32), np.float32(linear.low), np.float32(linear.high))
 
 
-def clamp_bounds(low: float, high: float, q: Quantization) -> tuple[int, int]:
+def clamped(values: Array, linear: Linear, dtype: DType) -> Array:
+    """Integer results limited to the layer's clamp, as codes."""
+    codes: Array = np.clip(values, linear.low, linear.high).astype(dtype.numpy)
+    return codes
+
+
+def clamp_bounds(low: float, high: float, q: Quantization, dtype: DType = DType.S8) -> tuple[int, int]:
     """A real clip in output units: quantization is monotonic, so clip and quantize commute."""
-    bounds = quantize_array(np.array([low, high], np.float32), q, S8_MIN, S8_MAX)
+    bounds = quantize_array(np.array([low, high], np.float32), q, *code_range(dtype))
     return int(bounds[0]), int(bounds[1])
 
 
@@ -105,10 +126,39 @@ def lower_linear(op: Operator, site: Site, low: float, high: float) -> Linear:
     acc_scale = w_scale * float(x.s)
     integers = _channels_last(weights.data)
     b = _integer_bias(bias, acc_scale)
-    scaling = requantizer(acc_scale / float(y.s), site.rounding)
-    _prove_bounds(op, site, integers, w_zero, b, x.z, acc_scale / float(y.s))
-    bounds = clamp_bounds(low, high, y)
-    return Linear(integers, b.astype(np.int32), w_zero, *bounds, x.z, y.z, scaling)
+    scale = acc_scale / float(y.s)
+    worst = _worst(integers, w_zero, b, widest(x, site.x.dtype))
+    if site.wide:
+        scaling = wide_requantizer(scale, worst, site.rounding)
+    else:
+        scaling = requantizer(scale, site.rounding)
+        _prove_bounds(op, site, worst, scale)
+    bounds = clamp_bounds(low, high, y, site.y.dtype)
+    most = int(worst.max(initial=0))
+    return Linear(integers, b.astype(np.int32), w_zero, *bounds, x.z, y.z, scaling, most)
+
+
+def linear_reason(site: Site) -> str:
+    """Why a Conv- or Gemm-like site stays in float32; empty when it runs on integers."""
+    weights, bias = site.inputs[1], site.input(2)
+    assert weights is not None
+    x, y, wq = site.x.quantization, site.y.quantization, weights.quantization
+    if wq is None:
+        return "its weights are not quantized"
+    if not site.wide:
+        return ""
+    if x is None or y is None or weights.data is None or weights.dtype is not DType.S8:
+        return "its weights are not int8"
+    if wq.axis not in (None, 0):
+        return f"its weights are quantized along axis {wq.axis}"
+    channels = weights.shape[0]
+    scale = np.broadcast_to(wq.scale.astype(np.float64), (channels,)) * float(x.s)
+    zero = np.broadcast_to(wq.zero_point, (channels,)).astype(np.int32)
+    steps = _integer_bias(bias, scale)
+    if steps.max(initial=0) > INT32_MAX or steps.min(initial=0) < -INT32_MAX - 1:
+        return "its bias does not fit int32"
+    worst = _worst(_channels_last(weights.data), zero, steps, widest(x, site.x.dtype))
+    return wide_overflow(scale / float(y.s), worst)
 
 
 def _channels_last(weights: Array) -> Array:
@@ -134,12 +184,15 @@ def _integer_bias(bias: Tensor | None, scale: Array) -> Array:
     return limited
 
 
-def _prove_bounds(
-    op: Operator, site: Site, weights: Array, w_zero: Array, bias: Array, x_zero: int, scale: Array
-) -> None:
-    """Refuse a layer whose accumulator or scaled result could leave int32 for some input."""
+def _worst(weights: Array, w_zero: Array, bias: Array, reach: int) -> Array:
+    """The largest accumulator of each channel, for inputs up to `reach` away from their zero point."""
     flat = np.abs(weights.reshape(len(weights), -1).astype(np.int64) - w_zero[:, None])
-    worst = flat.sum(axis=1) * max(abs(S8_MIN - x_zero), abs(S8_MAX - x_zero)) + np.abs(bias)
+    worst: Array = flat.sum(axis=1) * reach + np.abs(bias)
+    return worst
+
+
+def _prove_bounds(op: Operator, site: Site, worst: Array, scale: Array) -> None:
+    """Refuse a layer whose accumulator or scaled result could leave int32 for some input."""
     if worst.max(initial=0) > INT32_MAX:
         site.unsupported(op, "an int32 accumulator could overflow", "use a smaller reduction or bias")
     if (worst * np.maximum(scale, 1)).max(initial=0) > INT32_MAX // 2:

@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 
 from pingponnx.calls import Call, Input, Output, Rows, RowWindow, Struct
-from pingponnx.fixed_point import quantize_array
+from pingponnx.fixed_point import code_range, quantize_array
 from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, operator
-from pingponnx.ops.dtypes import kernel_suffix
+from pingponnx.ops.dtypes import CODES_AND_FLOAT, kernel_suffix
 
 _RANK = 5  # axes of the C struct
 _MODES = {"constant": 0, "edge": 1, "reflect": 2}
@@ -28,6 +28,7 @@ class Pad(Operator):
     value: float = 0.0
 
     moves_data = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -72,11 +73,11 @@ class Pad(Operator):
     def _fill(self, site: Site) -> Any:
         """The constant in the output's type."""
         if site.y.quantization is not None:
-            return int(quantize_array(np.array(self.value), site.y.quantization))
+            return int(quantize_array(np.array(self.value), site.y.quantization, *code_range(site.y.dtype)))
         return site.y.dtype.numpy.type(self.value).item()
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        name = f"pad_{kernel_suffix(self, site)}"
+        name = f"pad_{kernel_suffix(self, site, CODES_AND_FLOAT)}"
         arguments = (self._params(site, site.x.shape), Input(), Output())
         overlap = {} if self.mode != "constant" else {0: self._distance(site) * site.x.dtype.bytes}
         rows = self._rows(site, name)

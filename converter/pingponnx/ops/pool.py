@@ -1,6 +1,6 @@
 """Pooling: maximum and average over sliding windows or the whole map; a clip is fused into it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Self
@@ -27,11 +27,22 @@ from pingponnx.calls import (
     Struct,
     Table,
 )
-from pingponnx.fixed_point import S8_MAX, S8_MIN, Requantizer, Rounding, clamp_s8, halfway, requantizer
+from pingponnx.fixed_point import (
+    INT32_MAX,
+    Requantizer,
+    Rounding,
+    code_range,
+    halfway,
+    requantizer,
+    wide_overflow,
+    wide_requantizer,
+    widest,
+)
 from pingponnx.ir import Array, DType, Quantization, Shape, Tensor
 from pingponnx.ops import CmsisNN, Kept, OnnxNode, Operator, Site, clip_twice, fallback, operator
-from pingponnx.ops.dtypes import kernel_suffix
+from pingponnx.ops.dtypes import CODES_AND_FLOAT, kernel_suffix
 from pingponnx.ops.linear import clamp_bounds
+from pingponnx.ops.pool_values import mean_of, sum_of, taps, with_width
 from pingponnx.ops.pool_volume import PoolVolume
 from pingponnx.ops.window import (
     Pads,
@@ -60,6 +71,7 @@ class MaxPool(Operator):
     channels_last = True
     moves_data = True
     each_output = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -77,14 +89,14 @@ class MaxPool(Operator):
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         x = arrays[0]
         assert x is not None
-        lowest = -np.inf if x.dtype == np.float32 else S8_MIN
-        best = np.maximum.reduce(list(_taps(_with_width(x), self.window, lowest)))
+        lowest = -np.inf if x.dtype == np.float32 else np.iinfo(x.dtype).min
+        best = np.maximum.reduce(list(taps(with_width(x), self.window, lowest)))
         low, high = _bounds(site, self.low, self.high)
         clipped: Array = best.clip(x.dtype.type(low), x.dtype.type(high))
         return clipped.reshape(site.y.shape)
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        suffix = kernel_suffix(self, site)
+        suffix = kernel_suffix(self, site, CODES_AND_FLOAT)
         low, high = _bounds(site, self.low, self.high)
         name, ctype, clamp = f"max_pool_{suffix}", f"max_pool_params_{suffix}", {"low": low, "high": high}
         whole = Struct(ctype, geometry(*lying(site, self.window)) | clamp)
@@ -113,6 +125,7 @@ class AveragePool(Operator):
     high: float = inf
 
     channels_last = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -129,6 +142,11 @@ class AveragePool(Operator):
     def integer(self, site: Site) -> str:
         if not site.quantized:
             return "its input is not quantized"
+        if site.wide:
+            most = int(self.counts(site).max())
+            if most * widest(_quantization(site.x), site.x.dtype) > INT32_MAX // 2:
+                return "an int32 sum could overflow"
+            return wide_overflow(*self._real_scaling(site))
         ratio = float(_quantization(site.x).s) / float(_quantization(site.y).s)
         return "the output scale is so small that int32 results could overflow" if ratio > 2**20 else ""
 
@@ -147,8 +165,16 @@ class AveragePool(Operator):
         if x == y:
             return None
         counts = self.counts(site)
+        if site.wide:
+            return wide_requantizer(*self._real_scaling(site), site.rounding)
         divisors = np.arange(counts.min(), counts.max() + 1, dtype=np.float64)
         return requantizer(float(x.s) / float(y.s) / divisors, site.rounding)
+
+    def _real_scaling(self, site: Site) -> tuple[Array, Array]:
+        """Scales per count, from the smallest count on, and the largest sums."""
+        x, y, counts = _quantization(site.x), _quantization(site.y), self.counts(site)
+        divisors = np.arange(counts.min(), counts.max() + 1, dtype=np.float64)
+        return float(x.s) / float(y.s) / divisors, divisors * widest(x, site.x.dtype)
 
     # -- meaning ------------------------------------------------------------------------------------
 
@@ -157,25 +183,26 @@ class AveragePool(Operator):
         assert x is not None
         counts = self.counts(site)[:, :, None]
         if not site.quantized:
-            total = _sum(_taps(_with_width(x), self.window, 0.0))
+            total = sum_of(taps(with_width(x), self.window, 0.0))
             mean = total / counts.astype(np.float32)
             clipped: Array = mean.clip(np.float32(self.low), np.float32(self.high))
             return clipped.reshape(site.y.shape)
         zero, scaling = _quantization(site.x).z, self.scaling(site)
-        acc = _sum(_taps(_with_width(x).astype(np.int64) - zero, self.window, 0))
+        acc = sum_of(taps(with_width(x).astype(np.int64) - zero, self.window, 0))
         if scaling is None:
-            y = _mean(acc, counts, zero, site.rounding)
+            y = mean_of(acc, counts, zero, site.rounding)
         else:
             which = counts - counts.min()
             each = Requantizer(scaling.multiplier[which], scaling.shift[which], scaling.rounding)
             y = each.apply(acc) + _quantization(site.y).z
-        return clamp_s8(y, *_int_bounds(site, self.low, self.high)).reshape(site.y.shape)
+        codes: Array = np.clip(y, *_int_bounds(site, self.low, self.high)).astype(site.y.dtype.numpy)
+        return codes.reshape(site.y.shape)
 
     def undecided(self, site: Site, *arrays: Array | None) -> Array | None:
         x = arrays[0]
         if not site.quantized or x is None:
             return None
-        acc = _sum(_taps(_with_width(x).astype(np.int64) - _quantization(site.x).z, self.window, 0))
+        acc = sum_of(taps(with_width(x).astype(np.int64) - _quantization(site.x).z, self.window, 0))
         ratio = float(_quantization(site.x).s) / float(_quantization(site.y).s)
         steps = acc / self.counts(site)[:, :, None] * ratio
         return halfway(steps, np.abs(steps) + ratio).reshape(site.y.shape)
@@ -183,7 +210,7 @@ class AveragePool(Operator):
     # -- kernels ------------------------------------------------------------------------------------
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        name = f"avg_pool_{kernel_suffix(self, site)}"
+        name = f"avg_pool_{kernel_suffix(self, site, CODES_AND_FLOAT)}"
         tables: tuple[Table, ...] = ()
         if site.quantized:
             scaling = self.scaling(site)
@@ -297,41 +324,7 @@ def _pooled(window: Window, x: Tensor | None) -> Shape:
     return with_hw(x.shape, window.output(*hw(x.shape)), x.shape[-1])
 
 
-def _with_width(x: Array) -> Array:
-    return x if x.ndim == 4 else x[:, :, None]
-
-
-def _taps(x: Array, window: Window, fill: float) -> Iterator[Array]:
-    """For each tap of the window, in the kernels' order, its value for all outputs `n oh ow c`."""
-    n, h, w, c = x.shape
-    top, left, bottom, right = window.pads
-    padded = np.full((n, h + top + bottom, w + left + right, c), fill, x.dtype)
-    padded[:, top : top + h, left : left + w] = x
-    oh, ow = window.output(h, w)
-    for ky in range(0, window.extent[0], window.dilation[0]):
-        for kx in range(0, window.extent[1], window.dilation[1]):
-            yield padded[:, ky :: window.stride[0], kx :: window.stride[1]][:, :oh, :ow]
-
-
 # -- values -----------------------------------------------------------------------------------------
-
-
-def _sum(taps: Iterator[Array]) -> Array:
-    total = next(taps).copy()
-    for tap in taps:
-        total += tap
-    return total
-
-
-def _mean(acc: Array, counts: Array, zero: int, rounding: Rounding) -> Array:
-    """acc / counts + zero, where acc are sums of values less `zero`."""
-    if rounding is Rounding.TFLITE:  # of the raw sum, halves away from zero, as CMSIS-NN does
-        raw = acc + counts * zero
-        rounded: Array = np.sign(raw) * ((np.abs(raw) + counts // 2) // counts)
-        return rounded
-    quotient, twice = acc // counts, 2 * (acc % counts)
-    nearest: Array = quotient + ((twice > counts) | ((twice == counts) & (quotient & 1 == 1)))
-    return nearest + zero
 
 
 def _quantization(tensor: Tensor) -> Quantization:
@@ -340,10 +333,11 @@ def _quantization(tensor: Tensor) -> Quantization:
 
 
 def _int_bounds(site: Site, low: float, high: float) -> tuple[int, int]:
-    """The clamp in output units of an int8 site, quantized or plain integers."""
+    """The clamp in output units of an integer site, quantized or plain integers."""
     if site.y.quantization is None:
-        return max(S8_MIN, int(max(low, S8_MIN))), min(S8_MAX, int(min(high, S8_MAX)))
-    return clamp_bounds(low, high, site.y.quantization)
+        least, most = code_range(site.y.dtype)
+        return max(least, int(max(low, least))), min(most, int(min(high, most)))
+    return clamp_bounds(low, high, site.y.quantization, site.y.dtype)
 
 
 def _bounds(site: Site, low: float, high: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Crossing between real numbers and int8: QuantizeLinear, DequantizeLinear, and int8 to int8."""
+"""Crossing between real numbers and codes: QuantizeLinear, DequantizeLinear, and codes to other codes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,13 +7,14 @@ from math import prod
 import numpy as np
 
 from pingponnx.calls import Argument, Call, Input, Output, Rows, RowWindow, Struct, rows_of
-from pingponnx.fixed_point import dequantize_array, quantize_array
+from pingponnx.fixed_point import code_range, dequantize_array, quantize_array
 from pingponnx.ir import Array, DType, Quantization, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 from pingponnx.ops.lookup import lookup_call
 from pingponnx.ops.quantize_linear import DequantizeValues, QuantizeValues
+from pingponnx.ops.rescale import rescale, rescale_call, rescale_reason
 
-_INTEGERS = {DType.S8, DType.U8}
+_INTEGERS = {DType.S8, DType.U8, DType.S16}
 
 
 def read_quantization(node: OnnxNode, axis_default: int = 1) -> tuple[Quantization, DType]:
@@ -42,7 +43,7 @@ def read_quantization(node: OnnxNode, axis_default: int = 1) -> tuple[Quantizati
 
 
 def folds(node: OnnxNode) -> bool:
-    """True for a Q or DQ of activations that folding understands: constant scale, 8 bits, per tensor."""
+    """True for a Q or DQ of activations that folding understands: one constant scale, 8 bits or int16."""
     given = [node.inputs[i] for i in (1, 2) if i < len(node.inputs) and node.inputs[i] is not None]
     if any(t is None or not t.constant for t in given) or node.attributes.get("block_size", 0):
         return False
@@ -57,7 +58,7 @@ def folds(node: OnnxNode) -> bool:
 @operator("QuantizeLinear")
 @dataclass(frozen=True, slots=True)
 class QuantizeLinear(Operator):
-    """float32 -> 8 or 16 bits: round half to even, saturate; 8 bits per tensor fold."""
+    """float32 -> 8 or 16 bits: round half to even, saturate; 8 bits and int16 per tensor fold."""
 
     to: Quantization
     integer_type: DType
@@ -87,17 +88,19 @@ class QuantizeLinear(Operator):
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         assert arrays[0] is not None
-        return quantize_array(arrays[0], self.to).astype(np.int8)
+        dtype = self.integer_type
+        return quantize_array(arrays[0], self.to, *code_range(dtype)).astype(dtype.numpy)
 
     def kernels(self, site: Site) -> Sequence[Call]:
-        # the output is a quarter of the input, written front to back after the value was read
-        return [replace(_crossing("quantize_s8", self.to, site.x.shape, cycles=20), overlap={0: 0})]
+        # the output is a part of the input, written front to back after the value was read
+        call = _crossing("quantize", site.y.dtype, self.to, site.x.shape, cycles=20)
+        return [replace(call, overlap={0: 0})]
 
 
 @operator("DequantizeLinear")
 @dataclass(frozen=True, slots=True)
 class DequantizeLinear(Operator):
-    """8, 16 or 32 bits -> float32; 8 bits per tensor fold, constants are dequantized at conversion."""
+    """8, 16 or 32 bits -> float32; 8 bits and int16 per tensor fold, constants at conversion."""
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -120,24 +123,27 @@ class DequantizeLinear(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         q = site.x.quantization
         assert q is not None
-        return [_crossing("dequantize_s8", q, site.x.shape, cycles=12)]
+        return [_crossing("dequantize", site.x.dtype, q, site.x.shape, cycles=12)]
 
 
-def _crossing(function: str, q: Quantization, shape: Shape, cycles: int) -> Call:
+def _crossing(name: str, dtype: DType, q: Quantization, shape: Shape, cycles: int) -> Call:
     """A call of either direction; `cycles` are for one value."""
 
     def arguments(count: int) -> tuple[Argument, ...]:
         fields = {"count": count, "scale": float(q.s), "zero_point": q.z}
         return Struct("quantize_params", fields), Input(), Output()
 
-    header, count = "quantize_s8.h", prod(shape)
+    function, header, count = f"{name}_{dtype.suffix}", f"quantize_{dtype.suffix}.h", prod(shape)
     rows = Rows(function, header, arguments(rows_of(shape)[2]), {0: RowWindow()})
     return Call(function, header, arguments(count), cycles=cycles * count, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Requantize(Operator):
-    """int8 -> int8 under another scale and zero point, by lookup table."""
+    """Codes under another scale, zero point or type: int8 by lookup table, int16 by multiplication."""
+
+    int16 = True
+    mixed = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -148,7 +154,7 @@ class Requantize(Operator):
         return (inputs[0].shape,)
 
     def integer(self, site: Site) -> str:
-        return ""
+        return rescale_reason(site) if site.wide else ""
 
     def permuted(self, permutation: tuple[int, ...]) -> "Requantize":
         return self
@@ -163,7 +169,11 @@ class Requantize(Operator):
 
     def reference(self, site: Site, *arrays: Array | None) -> Array:
         assert arrays[0] is not None
+        if site.wide:
+            return rescale(site, arrays[0])
         return self.table(site)[arrays[0].astype(np.int16) + 128]
 
     def kernels(self, site: Site) -> Sequence[Call]:
+        if site.wide:
+            return [rescale_call(site)]
         return [lookup_call(self.table(site), site.x.shape)]

@@ -25,6 +25,7 @@ class Reshape(Operator):
 
     alias = True
     moves_data = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:

@@ -23,6 +23,7 @@ class Slice(Operator):
     sizes: Shape
 
     moves_data = True
+    int16 = True
     each_output = True
 
     @classmethod
@@ -100,6 +101,7 @@ class Repeat(Operator):
     repeats: tuple[int, ...]  # per axis of the output; the input gets as many axes of length 1 in front
 
     moves_data = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:

@@ -21,6 +21,7 @@ class Take(Operator):
     shape: Shape  # of the indices
 
     moves_data = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:

@@ -23,6 +23,7 @@ class Transpose(Operator):
     permutation: tuple[int, ...]
 
     moves_data = True
+    int16 = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:

@@ -14,6 +14,7 @@ from pingponnx.ir import Array, DType, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, clip_twice, keep, operator
 from pingponnx.ops.dtypes import kernel_suffix
 from pingponnx.ops.lookup import each_value, lookup_call
+from pingponnx.ops.rescale import rescale, rescale_call, rescale_reason
 
 
 class Unary(Operator):
@@ -70,6 +71,8 @@ class Clip(Unary):
     low: float = -inf
     high: float = inf
 
+    int16 = True
+
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         if node.op_type == "Relu":
@@ -80,6 +83,17 @@ class Clip(Unary):
             bounds.append(float(node.attributes.get(name, default) if value is None else value.ravel()[0]))
         low, high = bounds
         return cls(min(low, high), high), keep(1)  # where the bounds cross, the upper one wins
+
+    def integer(self, site: Site) -> str:
+        return rescale_reason(site) if site.wide else ""
+
+    def reference(self, site: Site, *arrays: Array | None) -> Array:
+        if site.wide and arrays[0] is not None:
+            return rescale(site, arrays[0], self.low, self.high)
+        return Unary.reference(self, site, *arrays)
+
+    def kernels(self, site: Site) -> Sequence[Call]:
+        return [rescale_call(site, self.low, self.high)] if site.wide else Unary.kernels(self, site)
 
     def clamp(self) -> tuple[float, float]:
         return self.low, self.high

@@ -10,7 +10,7 @@ What does not fold stays a float32 island between explicit Q and DQ nodes.
 from collections.abc import Callable
 from dataclasses import replace
 
-from pingponnx.fixed_point import quantize_array
+from pingponnx.fixed_point import code_range, quantize_array
 from pingponnx.ir import DType, Graph, Node, Quantization, Tensor
 from pingponnx.ops import Site
 from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear, Requantize
@@ -54,7 +54,9 @@ def _cancel_pair(graph: Graph) -> Graph | None:
         if before is None or not isinstance(before.op, DequantizeLinear):
             continue
         x, y = graph.tensors[before.inputs[0]], graph.tensors[node.outputs[0]]
-        if x.quantization != y.quantization:
+        if _codes_of(x) != _codes_of(y):
+            if Requantize().float_reason(Site(node.name, (x,), (y,))):
+                continue
             return _splice(graph, node, (replace(node, op=Requantize(), inputs=(x.name,)),))
         if y.name in graph.outputs:
             return _splice(graph, node, (replace(node, op=Reshape(y.shape), inputs=(x.name,)),))
@@ -112,28 +114,34 @@ def _folded(
         same: dict[str, str] = {}
         for i, name in enumerate(sources):
             x = graph.tensors[name]
-            if x.quantization != y.quantization and name not in same and x.dtype is not DType.BOOL:
+            if _codes_of(x) != _codes_of(y) and name not in same and x.dtype is not DType.BOOL:
                 aligned = _aligned(graph, x, f"{name}@{node.name}", y)
                 if not x.constant:
+                    if Requantize().float_reason(Site(node.name, (x,), (aligned,))):
+                        return None
                     extra.append(Node(f"{node.name}/requantize{i}", Requantize(), (name,), (aligned.name,)))
                 tensors.append(aligned)
                 same[name] = aligned.name
         sources = [same.get(name, name) for name in sources]
     table = {**graph.tensors, **{t.name: t for t in tensors}}
     site = Site(node.name, tuple(table[n] if n else None for n in sources), (y,))
-    if node.op.integer(site):
+    if node.op.float_reason(site):
         return None
     return (*extra, replace(node, inputs=tuple(sources), outputs=(y.name,))), tensors
+
+
+def _codes_of(tensor: Tensor) -> tuple[DType, Quantization | None]:
+    """What a tensor's codes mean."""
+    return tensor.dtype, tensor.quantization
 
 
 def _aligned(graph: Graph, x: Tensor, name: str, y: Tensor) -> Tensor:
     """`x` under the quantization of `y`; a constant's codes are made here."""
     aligned = replace(x, name=graph.fresh(name), quantization=y.quantization, origin=None)
     if not x.constant or y.quantization is None:
-        return aligned
-    return replace(
-        aligned, dtype=y.dtype, data=quantize_array(x.real(), y.quantization).astype(y.dtype.numpy)
-    )
+        return aligned if x.constant else replace(aligned, dtype=y.dtype)
+    data = quantize_array(x.real(), y.quantization, *code_range(y.dtype)).astype(y.dtype.numpy)
+    return replace(aligned, dtype=y.dtype, data=data)
 
 
 def _only_input(graph: Graph, node: Node) -> str | None:
@@ -144,9 +152,10 @@ def _only_input(graph: Graph, node: Node) -> str | None:
     return None if graph.tensors[name].constant else name
 
 
-def _integer_twin(graph: Graph, tensor: Tensor, q: Quantization | None) -> Tensor:
-    name = graph.fresh(f"{tensor.name}@s8")
-    return replace(tensor, name=name, dtype=DType.S8, quantization=q, origin=None)
+def _integer_twin(graph: Graph, tensor: Tensor, codes: Tensor) -> Tensor:
+    """A tensor of the same shape with the type and quantization of `codes`."""
+    name = graph.fresh(f"{tensor.name}@{codes.dtype.suffix}")
+    return replace(tensor, name=name, dtype=codes.dtype, quantization=codes.quantization, origin=None)
 
 
 def _sink_dequantize(graph: Graph) -> Graph | None:
@@ -157,8 +166,8 @@ def _sink_dequantize(graph: Graph) -> Graph | None:
         if before is None or not isinstance(before.op, DequantizeLinear):
             continue
         x, y = graph.tensors[before.inputs[0]], graph.tensors[node.outputs[0]]
-        moved = _integer_twin(graph, y, x.quantization)
-        if node.op.integer(Site(node.name, (x,), (moved,))):
+        moved = _integer_twin(graph, y, x)
+        if node.op.float_reason(Site(node.name, (x,), (moved,))):
             continue
         return _splice(
             graph,
@@ -180,8 +189,8 @@ def _raise_quantize(graph: Graph) -> Graph | None:
         if not name or not after:
             continue
         op, x, y = after[0].op, graph.tensors[name], graph.tensors[after[0].outputs[0]]
-        early = _integer_twin(graph, x, y.quantization)
-        if node.op.integer(Site(node.name, (early,), (y,))):
+        early = _integer_twin(graph, x, y)
+        if node.op.float_reason(Site(node.name, (early,), (y,))):
             continue
         same = {n.outputs[0]: y.name for n in after[1:]}
         if any(n in graph.outputs for n in same):
@@ -205,8 +214,11 @@ def _dequantize_constants(graph: Graph) -> Graph:
     """Nodes that stay in float32 read float32 constants, or codes where their kernels do that."""
     tensors: dict[str, Tensor] = {}
     nodes: list[Node] = []
+    reasons = {**graph.reasons}
     for node in graph.nodes:
         names: dict[str, str] = {}
+        if reason := _wide_reason(graph, node):
+            reasons[node.name] = reason
         if all(graph.tensors[n].dtype is DType.F32 for n in node.outputs):
             for index, name in enumerate(node.inputs):
                 t = graph.tensors.get(name)
@@ -215,7 +227,24 @@ def _dequantize_constants(graph: Graph) -> Graph:
                     tensors[real.name] = real
                     names[name] = real.name
         nodes.append(renamed(node, names))
-    return graph.with_(nodes, *tensors.values())
+    return graph.with_(nodes, *tensors.values(), reasons=reasons)
+
+
+def _wide_reason(graph: Graph, node: Node) -> str:
+    """Why a node with quantized constants between int16 activations stays in float32."""
+    inputs = [graph.tensors[n] for n in node.inputs if n]
+    if len(node.outputs) != 1 or not any(t.constant and t.quantized for t in inputs):
+        return ""
+    producers, after = graph.producers(), _quantizer_after(graph, node, graph.consumers())
+    if not after:
+        return ""
+    makers = [producers.get(n) for n in node.inputs]
+    sources = [
+        m.inputs[0] if _is_dequantize(m) and m else n for m, n in zip(makers, node.inputs, strict=True)
+    ]
+    tensors = tuple(graph.tensors[n] if n else None for n in sources)
+    site = Site(node.name, tensors, (graph.tensors[after[0].outputs[0]],))
+    return node.op.float_reason(site) if site.wide else ""
 
 
 def _read_as_codes(node: Node, index: int, t: Tensor) -> bool:

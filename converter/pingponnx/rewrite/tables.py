@@ -12,7 +12,7 @@ import numpy as np
 
 from pingponnx.evaluate import results
 from pingponnx.fixed_point import dequantize_array, quantize_array
-from pingponnx.ir import Array, Graph, Node, Tensor
+from pingponnx.ir import Array, DType, Graph, Node, Tensor
 from pingponnx.ops import site_of
 from pingponnx.ops.function_table import FunctionTable
 from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear
@@ -32,9 +32,10 @@ def make_tables(graph: Graph) -> Graph:
         if isinstance(node.op, DequantizeLinear):
             q = graph.tensors[x].quantization
             assert q is not None
-            sources[node.outputs[0]], names[node.outputs[0]] = x, ()
-            values[node.outputs[0]] = dequantize_array(_CODES, q)
-        elif isinstance(node.op, QuantizeLinear) and names.get(x):
+            if graph.tensors[x].dtype is DType.S8:
+                sources[node.outputs[0]], names[node.outputs[0]] = x, ()
+                values[node.outputs[0]] = dequantize_array(_CODES, q)
+        elif isinstance(node.op, QuantizeLinear) and node.op.integer_type is DType.S8 and names.get(x):
             codes = quantize_array(values[x], node.op.to).astype(np.int8).tobytes()
             table = FunctionTable(codes, ", ".join(names[x]))
             node = replace(node, op=table, inputs=(sources[x],))

@@ -63,8 +63,8 @@ def _why_general(graph: Graph, node: Node, integer: str) -> str:
     scale, dtype = graph.tensors[node.inputs[1]], graph.tensors[integer].dtype
     if not scale.constant:
         return "its scale is known at run time only"
-    if dtype not in (DType.S8, DType.U8):
-        return f"{dtype.value}: there are integer kernels for 8 bits only"
+    if dtype not in (DType.S8, DType.U8, DType.S16):
+        return f"{dtype.value}: there are integer kernels for int8, uint8 and int16 only"
     return "activations have many scales" if scale.size > 1 else "its codes are computed as integers"
 
 
@@ -118,7 +118,8 @@ def _why_float(
     if len({n.op.to for n in quantizers if isinstance(n.op, QuantizeLinear)}) > 1:
         return f"{_kind(node)}: its result is quantized in several ways"
     y = graph.tensors[quantizers[0].outputs[0]]
-    return f"{_kind(node)}: {node.op.integer(Site(node.name, tuple(sources), (y,))) or 'it was not folded'}"
+    reason = graph.reasons.get(node.name) or node.op.float_reason(Site(node.name, tuple(sources), (y,)))
+    return f"{_kind(node)}: {reason or 'it was not folded'}"
 
 
 def _kind(node: Node) -> str:
