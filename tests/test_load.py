@@ -277,7 +277,7 @@ def test_dequantized_weights_stay_integers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("zero", "reason"),
-    [(np.int16(0), "int16"), (np.zeros(3, np.int8), "many scales")],
+    [(np.uint16(0), "uint16"), (np.zeros(3, np.int8), "many scales")],
 )
 def test_other_activations_than_8_bits_per_tensor_stay_conversions(
     zero: np.ndarray, reason: str, tmp_path: Path

@@ -1,0 +1,72 @@
+"""Networks with int16 activations as onnxruntime's quantizer writes them: integers all the way to QEMU."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+from models import HOST, Builder, assert_proven, execute, ops, save
+from pingponnx.evaluate import evaluate
+from pingponnx.pipeline import convert, normal_form
+from pingponnx.rewrite.unfolded import conversions
+from pingponnx.samples import feeds, random_samples
+
+
+class _Calibration(CalibrationDataReader):
+    def __init__(self) -> None:
+        rng = np.random.default_rng(5)
+        self.data = iter([{"x": rng.normal(size=(1, 3, 12, 12)).astype(np.float32)} for _ in range(4)])
+
+    def get_next(self) -> Any:
+        return next(self.data, None)
+
+
+def _network(folder: Path, *, symmetric: bool) -> Path:
+    """Residual, depthwise and grouped convolutions, every pool, Concat, Pad and a transpose that stays."""
+    net = Builder()
+    a = net.add("Relu", net.conv("x", 3, 8, pads=[1] * 4))
+    b = net.add("Clip", net.conv(a, 8, 8, pads=[1] * 4, group=8), np.float32(-0.7), np.float32(6))
+    a = net.add("Relu", net.add("Add", a, net.conv(b, 8, 8, kernel=1)))
+    a = net.add("MaxPool", net.conv(a, 8, 8, group=2, pads=[1] * 4), kernel_shape=[2, 2], strides=[2, 2])
+    b = net.add("AveragePool", a, kernel_shape=[3, 3], pads=[1] * 4)
+    a = net.add("Mul", net.add("Concat", a, b, axis=1), np.float32(1.7))
+    a = net.add("Transpose", net.add("Pad", a, np.array([0, 0, 1, 0, 0, 0, 1, 0])), perm=[0, 1, 3, 2])
+    b = net.add("MaxPool", a, kernel_shape=[3, 3], pads=[1] * 4)
+    a = net.add("GlobalAveragePool", net.add("Sub", a, b))
+    y = net.add("Gemm", net.add("Flatten", a), net.normal(5, 16), net.normal(5), transB=1)
+    plain = save(net.model({"x": [1, 3, 12, 12]}, y, opset=21), folder / "float.onnx")
+    path = folder / "model.onnx"
+    kinds = {"activation_type": QuantType.QInt16, "weight_type": QuantType.QInt8}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"ActivationSymmetric": symmetric}
+        quantize_static(plain, path, _Calibration(), per_channel=True, extra_options=options, **kinds)
+    return path
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_everything_runs_on_integers(tmp_path: Path, symmetric: bool) -> None:
+    path = _network(tmp_path, symmetric=symmetric)
+    graph = normal_form(path, HOST)
+    assert conversions(graph) == ()
+    types = {t.dtype.value for t in graph.tensors.values() if not t.constant}
+    assert types == {"int16"}
+    expected = {"Conv", "Add", "Mul", "Sub", "Gemm", "Concat", "AveragePool", "MaxPool", "Pad", "Transpose"}
+    assert expected <= set(ops(graph))
+    assert_proven(path)
+
+
+@pytest.mark.parametrize("variant", ["optimised", "cmsis-nn"])
+def test_qemu_gives_the_bytes_of_the_reference(tmp_path: Path, variant: str) -> None:
+    options = replace(HOST, target="cortex-m4", variant=variant)
+    graph = normal_form(_network(tmp_path, symmetric=True), options)
+    conversion, samples = convert(graph, options), random_samples(graph, 2)
+    for sample, (got,) in zip(samples, execute(conversion, samples), strict=True):
+        values = evaluate(conversion.graph, feeds(conversion.graph, sample), options.rounding)
+        np.testing.assert_array_equal(got, values[conversion.graph.outputs[0]])
+    reasons = {call.fallback for call in conversion.calls if call is not None}
+    assert reasons == {"" if variant == "optimised" else "int16: CMSIS-NN's int8 functions do not apply"}
