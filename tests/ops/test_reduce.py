@@ -19,6 +19,7 @@ def test_float_equals_onnxruntime_and_c(tmp_path: Path) -> None:
             cases += [make_case(name, X, Constant(np.array(axes)), keepdims=k) for k in (0, 1)]
         cases.append(make_case(name, X))
         cases.append(make_case(name, X, opset=11, axes=[1]))
+        cases.append(make_case(name, X, Constant(np.array([1, -3, 1]))))  # one axis, named three times
     for case in cases:
         assert_close(case.expected, case.reference, case.label)
     check_c(cases, tmp_path)

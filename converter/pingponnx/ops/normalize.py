@@ -241,7 +241,7 @@ class MeanVariance(Normalize):
         axes = node.integers("axes") or (0, 2, 3)
         if any(not -rank <= axis < rank for axis in axes):
             node.unsupported(f"axes {axes} of a tensor of rank {rank}")
-        return cls(tuple(sorted(axis % rank for axis in axes)), epsilon=_MVN_EPSILON), (0,)
+        return cls(tuple(sorted({axis % rank for axis in axes})), epsilon=_MVN_EPSILON), (0,)
 
 
 @operator("LpNormalization")

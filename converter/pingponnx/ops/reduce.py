@@ -98,7 +98,7 @@ class Reduce(Operator):
         if not all(-rank <= axis < rank for axis in axes):
             node.unsupported(f"axes {axes} of a tensor of rank {rank}")
         op = cls(
-            node.op_type, tuple(sorted(a % rank for a in axes)), bool(node.attributes.get("keepdims", 1))
+            node.op_type, tuple(sorted({a % rank for a in axes})), bool(node.attributes.get("keepdims", 1))
         )
         if len(op._runs(x.shape)) > 2 * _GROUPS:
             node.unsupported(f"a reduction over the axes {axes}")
