@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
@@ -71,6 +71,11 @@ INTEGER |= {
         lambda net, a: net.add("LayerNormalization", a, net.normal(8), net.normal(8)),
         "LayerNorm",
     ),
+    "GatherElements": (
+        lambda net, a: net.add("GatherElements", a, net.rng.integers(0, 8, (1, 4, 3, 8)), axis=2),
+        "GatherElements",
+    ),
+    "GatherND": (lambda net, a: net.add("GatherND", a, np.array([[0, 3], [0, 1]])), "GatherND"),
     "Div by a constant": (lambda net, a: net.add("Div", a, SLOPES), "Div"),
 }
 WRAPPED_ON_REQUEST = ("PRelu", "Div")  # and with them their constants
@@ -118,6 +123,20 @@ def test_its_constants_may_be_wrapped_too(name: str, tmp_path: Path) -> None:
     graph = normal_form(path, HOST)
     assert conversions(graph) == () and operator in ops(graph)
     assert_proven(path)
+
+
+def test_rows_of_a_quantized_table_stay_codes(tmp_path: Path) -> None:
+    """An embedding: the indices are the model's input."""
+    net = Builder()
+    table = net.add(
+        "DequantizeLinear", net.rng.integers(-128, 128, (20, 6), np.int8), np.float32(0.1), np.int8(3)
+    )
+    for scale in (0.1, 0.2):  # as in the table, and another one
+        y = net.qdq(net.add("Gather", table, "x"), scale, 3)
+        path = save(net.model({"x": [1, 5]}, y, dtype=TensorProto.INT64), tmp_path / f"{scale}.onnx")
+        graph = normal_form(path, HOST)
+        assert conversions(graph) == () and ops(graph) == ["Gather"]
+        assert_proven(path)
 
 
 @pytest.mark.qemu

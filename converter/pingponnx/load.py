@@ -326,7 +326,7 @@ class _Builder:
             after = self.tensors[node.outputs[0]].quantization
             for name in node.inputs:
                 x = self.tensors.get(name)
-                fits = x is not None and x.quantization is None and x.dtype is not DType.BOOL
+                fits = x is not None and x.quantization is None and x.dtype in (DType.S8, DType.U8)
                 if node.op.moves_data and after is not None and x is not None and fits:
                     self.tensors[name] = replace(x, quantization=after)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pingponnx.calls import Call, Input, Output, Struct
-from pingponnx.ir import Array, DType, Shape, Tensor
+from pingponnx.ir import Array, DType, Quantization, Shape, Tensor
 from pingponnx.ops import Kept, OnnxNode, Operator, Site, keep, operator
 from pingponnx.ops.take import Take
 
@@ -69,9 +69,15 @@ class _Indexed(Operator):
 
     __slots__ = ()
 
+    moves_data = True
+
     def dtype(self, *inputs: Tensor | None) -> DType:
         assert inputs[0] is not None
         return inputs[0].dtype
+
+    def quantization(self, *inputs: Tensor | None) -> Quantization | None:
+        assert inputs[0] is not None
+        return inputs[0].quantization
 
     @abstractmethod
     def indexed(self, site: Site) -> Shape:
@@ -84,7 +90,7 @@ class _Indexed(Operator):
 @operator("Gather")
 @dataclass(frozen=True, slots=True)
 class Gather(_Indexed):
-    """Slices of the data at indices along an axis; constant ones move int8 codes too."""
+    """Slices of the data at indices along an axis."""
 
     axis: int
 

@@ -74,9 +74,14 @@ def _quantizer_after(graph: Graph, node: Node, readers: dict[str, list[Node]]) -
     return found if len({n.op.to for n in found}) == 1 else []  # type: ignore[attr-defined]
 
 
+def _real(tensor: Tensor) -> bool:
+    """True for what stands for real numbers: neither truth values nor indices."""
+    return tensor.quantized or tensor.dtype is DType.F32
+
+
 def _codes(tensor: Tensor) -> bool:
-    """True for an activation that stands for real numbers: neither a constant nor truth values."""
-    return not tensor.constant and tensor.dtype is not DType.BOOL
+    """True for an activation that stands for real numbers."""
+    return not tensor.constant and _real(tensor)
 
 
 def _fold_node(graph: Graph) -> Graph | None:
@@ -84,8 +89,10 @@ def _fold_node(graph: Graph) -> Graph | None:
     for node in graph.nodes:
         if isinstance(node.op, QuantizeLinear | DequantizeLinear) or len(node.outputs) != 1:
             continue
-        activations = [n for n in node.inputs if n and _codes(graph.tensors[n])]
-        if not activations or not all(_is_dequantize(producers.get(n)) for n in activations):
+        tensors = [graph.tensors[n] for n in node.inputs if n]
+        activations = [t.name for t in tensors if _codes(t)]
+        table = node.op.moves_data and any(t.constant and t.quantized for t in tensors)
+        if not (activations or table) or not all(_is_dequantize(producers.get(n)) for n in activations):
             continue
         after = _quantizer_after(graph, node, readers)
         if not after:
@@ -114,7 +121,7 @@ def _folded(
         same: dict[str, str] = {}
         for i, name in enumerate(sources):
             x = graph.tensors[name]
-            if _codes_of(x) != _codes_of(y) and name not in same and x.dtype is not DType.BOOL:
+            if _codes_of(x) != _codes_of(y) and name not in same and _real(x):
                 aligned = _aligned(graph, x, f"{name}@{node.name}", y)
                 if not x.constant:
                     if Requantize().float_reason(Site(node.name, (x,), (aligned,))):
