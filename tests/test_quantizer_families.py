@@ -71,9 +71,23 @@ INTEGER |= {
         lambda net, a: net.add("LayerNormalization", a, net.normal(8), net.normal(8)),
         "LayerNorm",
     ),
+    "BatchNormalization": (
+        lambda net, a: net.add("BatchNormalization", a, *(np.abs(net.normal(4)) for _ in range(4))),
+        "ScaleShift",
+    ),
     "GatherElements": (
         lambda net, a: net.add("GatherElements", a, net.rng.integers(0, 8, (1, 4, 3, 8)), axis=2),
         "GatherElements",
+    ),
+    "ScatterElements": (
+        lambda net, a: net.add(
+            "ScatterElements",
+            a,
+            np.zeros((1, 4, 1, 8), np.int64),
+            net.add("Slice", a, _i(2), _i(3), _i(2)),
+            axis=2,
+        ),
+        "ScatterElements",
     ),
     "GatherND": (lambda net, a: net.add("GatherND", a, np.array([[0, 3], [0, 1]])), "GatherND"),
     "Div by a constant": (lambda net, a: net.add("Div", a, SLOPES), "Div"),

@@ -17,10 +17,10 @@ IMAGE = {"x": [1, 3, 8, 8]}
 
 
 def _island() -> onnx.ModelProto:
-    """BatchNormalization between two quantized convolutions: it has no integer kernel."""
+    """LRN between two quantized convolutions: it has no integer kernel."""
     net = Builder()
     a = net.qdq(net.qconv(net.qdq("x", 0.02, 3), 3, 4), 0.05, -20)
-    b = net.qdq(net.add("BatchNormalization", a, *(np.abs(net.normal(4)) for _ in range(4))), 0.05, 1)
+    b = net.qdq(net.add("LRN", a, size=3), 0.05, 1)
     return net.model(IMAGE, net.qdq(net.qconv(b, 4, 2), 0.1, 0))
 
 
@@ -28,12 +28,8 @@ def test_an_island_is_listed_on_both_sides(tmp_path: Path) -> None:
     model = _island()
     down, up = conversions(normal(model, tmp_path))
     assert (down.op, up.op) == ("DequantizeLinear", "QuantizeLinear")
-    assert (
-        down.beside
-        == up.beside
-        == next(n.name for n in model.graph.node if n.op_type == "BatchNormalization")
-    )
-    assert down.reason == up.reason == "ScaleShift: no integer kernel"
+    assert down.beside == up.beside == next(n.name for n in model.graph.node if n.op_type == "LRN")
+    assert down.reason == up.reason == "LRN: no integer kernel"
     assert down.values == up.values == 6 * 6 * 4 and down.bytes == 3 * down.values
     assert down.estimated_cycles > 0
 
@@ -48,7 +44,7 @@ def test_verify_and_the_manifest_list_them(tmp_path: Path) -> None:
     assert result["worst_node"] in result["nodes"]
     lines = verification_lines(proof)
     assert any("did not fold: 288 values, 864 bytes of RAM more" in line for line in lines)
-    assert sum("ScaleShift: no integer kernel" in line for line in lines) == 2
+    assert sum("LRN: no integer kernel" in line for line in lines) == 2
 
 
 @pytest.mark.parametrize("what", ["output", "input", "two"])

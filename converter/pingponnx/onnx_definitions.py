@@ -3,7 +3,7 @@
 Each definition gets a node and may decline it, so that special cases that have a kernel of their own keep it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,12 @@ _IMAGE = 4  # the rank of n c h w
 
 @dataclass(slots=True)
 class Defined(Writer):
-    """A node with what is known of its inputs: their types and the constant ones."""
+    """A node with what is known of its inputs: their types, the constant ones, and these with what is
+    dequantized of them."""
 
     types: Mapping[str, onnx.TypeProto]
     constants: Mapping[str, onnx.TensorProto]
+    fixed: Collection[str]
 
     @property
     def inputs(self) -> list[str]:
@@ -61,13 +63,16 @@ def define(*op_types: str) -> Callable[[Definition], Definition]:
 
 
 def written(
-    node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], constants: Mapping[str, onnx.TensorProto]
+    node: onnx.NodeProto,
+    types: Mapping[str, onnx.TypeProto],
+    constants: Mapping[str, onnx.TensorProto],
+    fixed: Collection[str],
 ) -> list[onnx.NodeProto] | None:
     """The nodes that a node stands for; None when it stands for itself."""
     definition = DEFINITIONS.get(node.op_type) if is_onnx(node.domain) else None
     if definition is None or any(name and name not in types for name in node.input):
         return None
-    writer = Defined(node, types, constants)
+    writer = Defined(node, types, constants, fixed)
     return writer.nodes if definition(writer) else None
 
 
@@ -126,7 +131,7 @@ def _batch_normalization(w: Defined) -> bool:
     x, *parameters = w.inputs
     training = w.attribute("training_mode", 0)
     shape = w.shape(x)
-    if shape is None or not (training or any(name not in w.constants for name in parameters)):
+    if shape is None or not (training or any(name not in w.fixed for name in parameters)):
         return False
     along = (shape[1], *(1,) * (len(shape) - _POOLED))
     scale, bias, mean, variance = (w.reshaped(name, along) for name in parameters)

@@ -35,11 +35,14 @@ def write_out(model: onnx.ModelProto, opset: int, known: Callable[[str], bool]) 
     for tensor in model.graph.initializer:
         types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    fixed = set(constants)
     functions: list[onnx.FunctionProto] = []
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and fixed.issuperset(node.input):
+            fixed.update(node.output)
         with damage(f"{node.op_type} node {node.name!r}"):
-            ours = written(node, types, constants)
+            ours = written(node, types, constants, fixed)
         nodes += [node] if ours is None else ours
         if ours is not None:
             continue

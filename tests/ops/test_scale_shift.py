@@ -5,7 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import Array, Case, Constant, assert_close, check_c, make_case, read_node
+from support import (
+    Array,
+    Case,
+    Constant,
+    agreement,
+    assert_close,
+    check_c,
+    make_case,
+    quantization,
+    read_node,
+)
 
 from pingponnx.errors import UnsupportedError
 from pingponnx.ops.scale_shift import ScaleShift
@@ -35,6 +45,25 @@ def test_equals_onnxruntime_and_c(tmp_path: Path) -> None:
         assert_close(case.expected, case.reference, case.label)
     clamped = [replace(c, op=c.op.with_clamp(0.0, 0.7)) for c in cases]
     check_c([*cases, *clamped], tmp_path)
+
+
+def test_int8_c_equals_the_reference_which_agrees_with_onnxruntime(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    cases = []
+    for scales, zeros in (((0.05, 0.03), (-7, 12)), ((1e-4, 0.3), (-128, 0)), ((0.5, 0.01), (127, -128))):
+        q = [quantization(scale, zero) for scale, zero in zip(scales, zeros, strict=True)]
+        for shape in SHAPES:
+            x = rng.integers(-128, 128, shape, np.int8)
+            cases.append(make_case("BatchNormalization", x, *_statistics(shape[1]), opset=15, quantized=q))
+    assert all(case.op.integer(case.site) == "" for case in cases)
+    equal, worst = agreement((case.reference, case.expected) for case in cases)
+    assert worst <= 1 and equal >= 0.999
+    clamped = [replace(c, op=c.op.with_clamp(-1.0, 0.7)) for c in cases[:4]]
+    check_c([*cases, *clamped], tmp_path)
+    steep = make_case(
+        "BatchNormalization", x, *_statistics(1), opset=15, quantized=[q[0], quantization(1e-6, 0)]
+    )
+    assert "too few bits" in steep.op.integer(steep.site)
 
 
 def test_unsupported() -> None:
