@@ -25,6 +25,8 @@ from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear, folds, read
 from pingponnx.ops.transpose import Transpose
 from pingponnx.qdq import qdq_form
 
+_CODES = (DType.S8, DType.U8)
+
 
 def load(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> Graph:
     """Read an ONNX file; `input_shapes` fixes dynamic inputs, other batch dimensions become 1.
@@ -298,7 +300,7 @@ class _Builder:
         while waiting:
             maker = makers.get(waiting.pop())
             if maker is not None and maker.op.moves_data:
-                waiting += [n for n in maker.inputs if n]
+                waiting += [n for n in maker.inputs if n and self.tensors[n].dtype in _CODES]
             elif maker is not None and not isinstance(maker.op, QuantizeLinear):
                 return False
         if x.dtype is DType.S16 and folds(node) and x.quantization is not None:
@@ -326,7 +328,7 @@ class _Builder:
             after = self.tensors[node.outputs[0]].quantization
             for name in node.inputs:
                 x = self.tensors.get(name)
-                fits = x is not None and x.quantization is None and x.dtype in (DType.S8, DType.U8)
+                fits = x is not None and x.quantization is None and x.dtype in _CODES
                 if node.op.moves_data and after is not None and x is not None and fits:
                     self.tensors[name] = replace(x, quantization=after)
 
