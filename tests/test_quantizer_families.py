@@ -139,16 +139,18 @@ def test_its_constants_may_be_wrapped_too(name: str, tmp_path: Path) -> None:
     assert_proven(path)
 
 
-def test_rows_of_a_quantized_table_stay_codes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_rows_of_a_quantized_table_stay_codes(dtype: Any, tmp_path: Path) -> None:
     """An embedding: the indices are the model's input."""
     net = Builder()
-    codes = net.constant(net.rng.integers(-128, 128, (20, 6), np.int8))
-    scale, zero = net.constant(np.float32(0.1)), net.constant(np.int8(3))
+    codes = net.constant(net.rng.integers(-128, 128, (20, 6), dtype))
+    scale, zero = net.constant(np.float32(0.1)), net.constant(dtype(3))
     real = net.add("Gather", net.add("DequantizeLinear", codes, scale, zero), "x")
     coded = net.add("DequantizeLinear", net.add("Gather", codes, "x"), scale, zero)
-    for rows, step in ((real, 0.1), (real, 0.2), (coded, 0.2)):
-        y = net.qdq(rows, step, 3)
-        path = save(net.model({"x": [1, 5]}, y, dtype=TensorProto.INT64), tmp_path / f"{y}.onnx")
+    for rows, step in ((real, 0.1), (real, 0.23), (coded, 0.23)):
+        y = net.qdq(rows, step, 3, dtype)
+        model = net.model({"x": [1, 5]}, y, dtype=TensorProto.INT64, opset=21)
+        path = save(model, tmp_path / f"{y}.onnx")
         graph = normal_form(path, HOST)
         assert conversions(graph) == () and ops(graph)[0] == "Gather"
         assert_proven(path)

@@ -25,7 +25,7 @@ from pingponnx.ops.quantize import DequantizeLinear, QuantizeLinear, folds, read
 from pingponnx.ops.transpose import Transpose
 from pingponnx.qdq import qdq_form
 
-_CODES = (DType.S8, DType.U8)
+_CODES = (DType.S8, DType.U8, DType.S16)
 
 
 def load(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> Graph:

@@ -204,8 +204,8 @@ class Operator(ABC):
         """Why this node stays in float32 between the quantized tensors of this site; empty when it folds."""
         if site.wide and not self.int16:
             return "no int16 kernel"
-        activations = [t for t in (*site.inputs, *site.outputs) if t is not None and not t.constant]
-        if site.wide and not self.mixed and any(t.dtype is not DType.S16 for t in activations):
+        codes = [t for t in (*site.inputs, *site.outputs) if t is not None and t.quantized and not t.constant]
+        if site.wide and not self.mixed and any(t.dtype is not DType.S16 for t in codes):
             return "8- and 16-bit codes meet in it"
         return self.integer(site)
 

@@ -70,6 +70,7 @@ class _Indexed(Operator):
     __slots__ = ()
 
     moves_data = True
+    int16 = True
 
     def dtype(self, *inputs: Tensor | None) -> DType:
         assert inputs[0] is not None
