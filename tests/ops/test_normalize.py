@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from support import Case, Constant, assert_close, check_c, make_case, read_node
 
 from models import Builder, assert_proven, save
-from pingponnx.errors import UnsupportedError
+from pingponnx.errors import Error
 from pingponnx.ir import Array
 from pingponnx.ops import registry
 
@@ -100,12 +100,15 @@ def test_root_mean_square_of_a_huge_and_of_a_constant_input() -> None:
         ("LayerNormalization", [(2, 3), (3,)], {"axis": 4}, "axis 4"),
         ("LayerNormalization", [(2, 3), (1,)], {}, "computed input 1"),
         ("GroupNormalization", [(2, 5, 4), (5,), (5,)], {"num_groups": 2}, "2 groups"),
+        ("GroupNormalization", [(2, 5, 4), (5,), (5,)], {"num_groups": -1}, "num_groups is -1"),
+        ("InstanceNormalization", [(2, 5, 4), (4,), (5,)], {}, r"the shape \(4,\) instead of \(5,\)"),
         ("MeanVarianceNormalization", [(2, 3)], {}, "axes"),
+        ("LpPool", [(1, 2, 4)], {"kernel_shape": [2], "p": 0}, "p is 0"),
     ],
 )
 def test_what_cannot_be_is_refused(
     op_type: str, shapes: list[tuple[int, ...]], attributes: dict[str, Any], reason: str
 ) -> None:
     node = read_node(op_type, *(_x(*s) for s in shapes), opset=21, **attributes)
-    with pytest.raises(UnsupportedError, match=reason):
+    with pytest.raises(Error, match=reason):
         registry()[op_type].from_onnx(node)

@@ -227,7 +227,10 @@ class GroupNorm(_Image):
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
-        return cls.read(node, int(node.attributes["num_groups"]))
+        groups = int(node.attributes["num_groups"])
+        if groups < 1:
+            node.broken(f"num_groups is {groups}")
+        return cls.read(node, groups)
 
 
 @operator("MeanVarianceNormalization")

@@ -44,6 +44,8 @@ class PoolVolume(Operator):
                 "a pooling window covers nothing but padding", "use pads smaller than the kernel"
             )
         p, order = int(node.attributes.get("p", 2)), bool(node.attributes.get("storage_order", 0))
+        if p < 1:
+            node.broken(f"p is {p}")
         return cls(kind, window, p, padding, order), keep(1)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
