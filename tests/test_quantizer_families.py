@@ -71,6 +71,8 @@ INTEGER |= {
         lambda net, a: net.add("LayerNormalization", a, net.normal(8), net.normal(8)),
         "LayerNorm",
     ),
+    "ReduceMean of channels": (lambda net, a: net.add("ReduceMean", a, _i(1), keepdims=1), "ReduceSum"),
+    "ReduceSum": (lambda net, a: net.add("ReduceSum", a, _i(-1, 1), keepdims=0), "ReduceSum"),
     "BatchNormalization": (
         lambda net, a: net.add("BatchNormalization", a, *(np.abs(net.normal(4)) for _ in range(4))),
         "ScaleShift",

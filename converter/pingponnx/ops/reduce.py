@@ -59,7 +59,7 @@ def _mean(x: Array, **how: Any) -> Array:
 
 ROWS = {
     "ReduceSum": Row("Sum.", np.sum),
-    "ReduceMean": Row("Mean; of integers rounded towards 0; of int8 over images.", _mean),
+    "ReduceMean": Row("Mean; of integers rounded towards 0.", _mean),
     "ReduceProd": Row("Product.", np.prod),
     "ReduceMax": Row("Largest value.", _extreme(np.max, low=True), (*_NUMBERS, DType.BOOL)),
     "ReduceMin": Row("Smallest value.", _extreme(np.min, low=False), (*_NUMBERS, DType.BOOL)),
@@ -71,7 +71,10 @@ ROWS = {
 }
 
 
-@operator(*ROWS)
+_OTHERS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
+
+
+@operator(*(name for name in ROWS if name not in _OTHERS))
 @dataclass(frozen=True, slots=True)
 class Reduce(Operator):
     """A reduction."""
@@ -149,6 +152,13 @@ class Reduce(Operator):
     def kernels(self, site: Site) -> Sequence[Call]:
         if site.x.dtype not in ROWS[self.name].types:
             site.unsupported(self, f"{site.x.dtype.value} is not supported")
+        fields = self._geometry(site)
+        name = f"{self.name.lower()}_{site.suffix}"
+        arguments = (Struct("reduce_params", fields), Input(), Output())
+        return [Call(name, "reduce.h", arguments, cycles=15 * site.x.size)]
+
+    def _geometry(self, site: Site) -> dict[str, Any]:
+        """Sizes and steps of the runs that are kept, and of those that are reduced."""
         runs = self._runs(site.x.shape)
         fields: dict[str, Any] = {}
         for name, which in (("kept", False), ("reduced", True)):
@@ -156,9 +166,7 @@ class Reduce(Operator):
             missing = _GROUPS - len(found)
             fields[name] = (1,) * missing + tuple(n for n, _ in found)
             fields[f"{name}_step"] = (0,) * missing + tuple(step for _, step in found)
-        name = f"{self.name.lower()}_{site.suffix}"
-        arguments = (Struct("reduce_params", fields), Input(), Output())
-        return [Call(name, "reduce.h", arguments, cycles=15 * site.x.size)]
+        return fields
 
 
 @operator("ReduceMax", "ReduceMin")
