@@ -30,6 +30,11 @@ def _split(net: Builder, a: str) -> str:
     return net.add("Concat", "s1", "s0", axis=1)
 
 
+def _largest(net: Builder, a: str) -> str:
+    net.nodes.append(helper.make_node("TopK", [a, net.constant(_i(3))], ["k0", "k1"], axis=3, name="top"))
+    return "k0"
+
+
 def _pooled(net: Builder, a: str, **attributes: Any) -> str:
     return net.add("ReduceMean", a, _i(-1, -2), **attributes)
 
@@ -73,6 +78,8 @@ INTEGER |= {
     ),
     "ReduceMean of channels": (lambda net, a: net.add("ReduceMean", a, _i(1), keepdims=1), "ReduceSum"),
     "ReduceSum": (lambda net, a: net.add("ReduceSum", a, _i(-1, 1), keepdims=0), "ReduceSum"),
+    "CumSum": (lambda net, a: net.add("CumSum", a, np.int64(3)), "RunningSum"),
+    "TopK": (_largest, "TopValues"),
     "BatchNormalization": (
         lambda net, a: net.add("BatchNormalization", a, *(np.abs(net.normal(4)) for _ in range(4))),
         "ScaleShift",
@@ -138,6 +145,18 @@ def test_its_constants_may_be_wrapped_too(name: str, tmp_path: Path) -> None:
     path = _quantized(function, tmp_path, {*QDQRegistry, *QLinearOpsRegistry, *WRAPPED_ON_REQUEST})
     graph = normal_form(path, HOST)
     assert conversions(graph) == () and operator in ops(graph)
+    assert_proven(path)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_indices_of_extremes_are_found_among_codes(dtype: Any, tmp_path: Path) -> None:
+    """The end of a segmentation net: no float32 map."""
+    net = Builder()
+    a = net.qdq(net.qconv(net.qdq("x", 0.02, 3, dtype), 3, 4), 0.05, -20, dtype)
+    y = net.add("ArgMax", a, axis=1)
+    path = save(net.model({"x": [1, 3, 8, 8]}, y, opset=21), tmp_path / "model.onnx")
+    graph = normal_form(path, HOST)
+    assert conversions(graph) == () and "ArgExtreme" in ops(graph)
     assert_proven(path)
 
 

@@ -37,7 +37,7 @@ def _row(op_type: str, meaning: str, int8: str, becomes: str = "", float32: str 
 
 
 def _integer(cls: type[Operator]) -> str:
-    if cls.moves_data:
+    if cls.moves_data or cls.only_compares:
         return "yes"
     return "yes" if cls.integer is not Operator.integer else "-"
 

@@ -147,6 +147,7 @@ class Operator(ABC):
     mixed: ClassVar[bool] = False  # of 8-bit and 16-bit activations in one node
     int16: ClassVar[bool] = False  # its kernels and reference also take activations of 16-bit codes
     moves_data: ClassVar[bool] = False  # only moves or picks values, so it commutes with quantization
+    only_compares: ClassVar[bool] = False  # its one input's values, so codes will do for them
     each_value: ClassVar[bool] = (
         False  # output value i depends on nothing but the (broadcast) inputs' value i
     )

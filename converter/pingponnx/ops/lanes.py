@@ -44,6 +44,8 @@ class ArgExtreme(Operator):
     keepdims: bool = True
     last: bool = False  # of equal values
 
+    only_compares = True
+
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
         _number(node)
@@ -81,10 +83,10 @@ class ArgExtreme(Operator):
         return [Call(name, "lanes.h", (params, *flags, Input(), Output()), cycles=10 * site.x.size)]
 
 
-@operator("CumSum", CumProd="Running products along an axis.")
+@operator("CumProd")
 @dataclass(frozen=True, slots=True)
 class Cumulate(Operator):
-    """Running sums along an axis."""
+    """Running products along an axis."""
 
     product: bool
     axis: int
@@ -133,6 +135,7 @@ class TopK(Operator):
     indices: bool  # these, or the values
 
     each_output = True
+    only_compares = True
 
     @classmethod
     def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
@@ -140,7 +143,8 @@ class TopK(Operator):
         axis, counts = _axis(node, int(node.attributes.get("axis", -1))), node.integers("k", 1)
         if not counts or not 0 <= counts[0] <= node.shape()[axis]:
             node.unsupported(f"k = {counts} of {node.shape()[axis]} values")
-        return cls(counts[0], axis, not node.attributes.get("largest", 1), node.output == 1), keep(1)
+        kind = cls if node.output == 1 else TopValues
+        return kind(counts[0], axis, not node.attributes.get("largest", 1), node.output == 1), keep(1)
 
     def infer(self, *inputs: Tensor | None) -> tuple[Shape, ...]:
         assert inputs[0] is not None
@@ -169,3 +173,12 @@ class TopK(Operator):
         name = f"top_{'indices' if self.indices else 'values'}_{site.suffix}"
         arguments = (params, self.count, int(self.smallest), Input(), Output())
         return [Call(name, "lanes.h", arguments, cycles=10 * site.x.size * max(self.count, 1))]
+
+
+@dataclass(frozen=True, slots=True)
+class TopValues(TopK):
+    """The values: some of the input's, so that they stay codes."""
+
+    only_compares = False
+    moves_data = True
+    int16 = True

@@ -3,7 +3,8 @@
 Rules, applied until none changes anything:
  1. Q(DQ(x)) is x under the same quantization, and a lookup table otherwise.
  2. A node whose activations all come from DQ and whose result only goes to equal Qs runs on integers.
- 3. A node that only moves data commutes with DQ (which sinks below it) and with Q (which rises above it).
+ 3. A node that only compares the values of one DQ reads its codes.
+ 4. A node that only moves data commutes with DQ (which sinks below it) and with Q (which rises above it).
 What does not fold stays a float32 island between explicit Q and DQ nodes.
 """
 
@@ -22,7 +23,7 @@ Rule = Callable[[Graph], Graph | None]
 
 def fold_quantization(graph: Graph) -> Graph:
     """Fold Q and DQ pairs as far as they go, and make quantized constants of float nodes float32."""
-    rules: tuple[Rule, ...] = (_cancel_pair, _fold_node, _sink_dequantize, _raise_quantize)
+    rules: tuple[Rule, ...] = (_cancel_pair, _fold_node, _compare_codes, _sink_dequantize, _raise_quantize)
     while True:
         for rule in rules:
             changed = rule(graph)
@@ -117,7 +118,7 @@ def _folded(
     tensors: list[Tensor] = []
     if node.op.moves_data:
         if len(sources) == 1 and graph.tensors[sources[0]].quantization != y.quantization:
-            return None  # rule 3: the data moves first, the lookup comes after it
+            return None  # rule 4: the data moves first, the lookup comes after it
         same: dict[str, str] = {}
         for i, name in enumerate(sources):
             x = graph.tensors[name]
@@ -135,6 +136,16 @@ def _folded(
     if node.op.float_reason(site):
         return None
     return (*extra, replace(node, inputs=tuple(sources), outputs=(y.name,))), tensors
+
+
+def _compare_codes(graph: Graph) -> Graph | None:
+    """Scales are positive: codes are in the order of what they stand for."""
+    producers = graph.producers()
+    for node in graph.nodes:
+        before = producers.get(node.inputs[0]) if node.op.only_compares else None
+        if before is not None and _is_dequantize(before):
+            return _splice(graph, node, (replace(node, inputs=before.inputs),))
+    return None
 
 
 def _codes_of(tensor: Tensor) -> tuple[DType, Quantization | None]:
