@@ -60,7 +60,8 @@ def test_everything_runs_on_integers(tmp_path: Path, symmetric: bool) -> None:
     assert_proven(path)
 
 
-@pytest.mark.parametrize("variant", ["optimised", "cmsis-nn"])
+@pytest.mark.qemu
+@pytest.mark.parametrize("variant", ["optimised", pytest.param("cmsis-nn", marks=pytest.mark.cmsis)])
 def test_qemu_gives_the_bytes_of_the_reference(tmp_path: Path, variant: str) -> None:
     options = replace(HOST, target="cortex-m4", variant=variant)
     graph = normal_form(_network(tmp_path, symmetric=True), options)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host import run_c
 from layers import Then, Weights, layer, layer_model
-from support import Case, Constant, agreement, check_c, make_case, quantization
+from support import Case, Constant, agreement, check_c, make_case, quantization, row_runs, run_of
 
 from models import normal, ops
 from pingponnx.fixed_point import Rounding, wide_overflow, wide_requantizer
@@ -181,6 +182,11 @@ def test_agrees_with_onnxruntime_and_c(tmp_path: Path, rounding: Rounding) -> No
     values = np.concatenate([case.reference.ravel() for case in near])
     assert len(np.unique(values)) > 3000
     check_c([*near, *long], tmp_path, _flags(rounding))
+    flat = long[1]
+    parts = [replace(r, inputs=(r.inputs[0].reshape(1, 8, -1),)) for r in row_runs(run_of(flat))]
+    assert len(parts) == 2
+    for got in run_c(parts, tmp_path):
+        np.testing.assert_array_equal(got, flat.reference)
     # but for the mean of codes that keep their scale, int16 rounds in one way only
     names = {case.op.kernels(case.site)[0].function for case in near}
     assert {"conv_s16", "gemm_s16", "add_s16", "mul_s16", "avg_pool_s16", "rescale_s16_s16"} <= names
