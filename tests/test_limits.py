@@ -191,6 +191,11 @@ REFUSED: dict[str, tuple[onnx.ModelProto, type[Error], str]] = {
         ModelError,
         f"1,099,511,627,776 {TOO_MANY}",
     ),
+    "functions of nothing that double": (
+        _functions([], *([f"f{i}"] * 2 for i in range(40))),
+        ModelError,
+        f"1,099,511,627,776 {TOO_MANY}",
+    ),
     "functions in a long row": (
         _functions(["Relu"], *([f"f{i}"] for i in range(3000))),
         ModelError,
@@ -252,6 +257,16 @@ def test_sizes_that_take_several_rounds_are_still_folded(tmp_path: Path) -> None
     small.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(_ints(3, 5), "n"))
     graph = load(save(small, tmp_path / "model.onnx"))
     assert [type(node.op).__name__ for node in graph.nodes] == ["Add"]
+
+
+def test_integers_are_followed_while_that_is_cheap(tmp_path: Path) -> None:
+    """Shape inference would copy the vector, which nobody reads, at every node: 1.5 GB of 300."""
+    nodes = [make_node("ConstantOfShape", ["n"], "zeros")]
+    nodes += [make_node("Add", [f"x{i}", "x0"], f"x{i + 1}") for i in range(300)]
+    model = make_model(nodes, {"x0": [1, 4]}, ["x300"], {"n": _ints(2**16)})
+    path, before = save(model, tmp_path / "model.onnx"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(load(path).nodes) == 300
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
 def test_nodes_for_nothing_are_left_out(tmp_path: Path) -> None:

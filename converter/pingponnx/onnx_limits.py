@@ -19,12 +19,14 @@ MAX_FOLDED_VALUES = 2**24  # in any result of a constant expression
 MAX_FOLDED = 2**26  # values in all of them together
 MAX_WORK = 2**30  # multiply-adds of one constant expression
 _MAX_WINDOWED = 2**26  # the same where onnxruntime copies out every window
-_MAX_FOLLOWED = 2**16  # elements of one of them
+_MAX_FOLLOWED = 2**16  # elements of one vector of integers
+_MAX_COPIED = 2**21  # elements of the longest one, times nodes
 _DEEPEST_CALL = 64
 _MOST_AXES = 32
 
 # Operators whose results shape inference follows element by element when they are vectors of integers
 _FOLLOWED = {"Add", "Cast", "Concat", "Gather", "Mul", "Slice", "Squeeze", "Sub", "Unsqueeze"}
+_FOLLOWED |= {"ConstantOfShape"}
 _PRODUCTS = {"MatMul", "Gemm", "MatMulInteger", "QLinearMatMul"}
 _CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv", "DeformConv", "ConvTranspose"}
 _POOLS = {"AveragePool", "MaxPool", "LpPool"}
@@ -84,7 +86,7 @@ def check_nodes(model: onnx.ModelProto) -> None:
         count = 0
         for node in nodes:
             key = node.domain, node.op_type
-            count += called(key, callers) if key in bodies else 1
+            count += max(called(key, callers), 1) if key in bodies else 1
             for attribute in node.attribute:
                 for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                     count += total(graph.node, callers)
@@ -100,8 +102,9 @@ def may_follow(graph: onnx.GraphProto, outer: Mapping[str, int] | None = None) -
     """Whether shape inference may follow integers, given what is inferred without.
 
     It makes an object for every element of every vector, so none may be long, or of a length that is not
-    known yet.
+    known yet; and at many nodes it copies vectors that these do not even read.
     """
+    longest = 0
     lengths = dict(outer or {}) | {t.name: prod(t.dims) if len(t.dims) < 2 else 0 for t in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         kind = value.type.tensor_type
@@ -117,7 +120,10 @@ def may_follow(graph: onnx.GraphProto, outer: Mapping[str, int] | None = None) -
             continue
         found = [lengths.get(name, _MAX_FOLLOWED + 1) for name in node.input if name]
         length = sum(found) if node.op_type == "Concat" else max(found, default=0)
-        if length > _MAX_FOLLOWED:
+        if node.op_type == "ConstantOfShape":  # a vector when it is made of one number
+            length = lengths.get(node.output[0], _MAX_FOLLOWED + 1 if found == [1] else 0)
+        longest = max(longest, length)
+        if longest > _MAX_FOLLOWED or longest * len(graph.node) > _MAX_COPIED:
             return False
         for name in node.output:
             lengths.setdefault(name, length)
