@@ -20,7 +20,7 @@ MAX_FOLDED = 2**26  # values in all of them together
 MAX_WORK = 2**30  # multiply-adds of one constant expression
 _MAX_WINDOWED = 2**26  # the same where onnxruntime copies out every window
 _MAX_FOLLOWED = 2**16  # elements of one vector of integers
-_MAX_COPIED = 2**21  # elements of the longest one, times nodes
+_MAX_FOLLOWED_IN_ALL = 2**21
 _DEEPEST_CALL = 64
 _MOST_AXES = 32
 
@@ -102,9 +102,9 @@ def may_follow(graph: onnx.GraphProto, outer: Mapping[str, int] | None = None) -
     """Whether shape inference may follow integers, given what is inferred without.
 
     It makes an object for every element of every vector, so none may be long, or of a length that is not
-    known yet; and at many nodes it copies vectors that these do not even read.
+    known yet, nor may they all together.
     """
-    longest = 0
+    total = 0
     lengths = dict(outer or {}) | {t.name: prod(t.dims) if len(t.dims) < 2 else 0 for t in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         kind = value.type.tensor_type
@@ -122,8 +122,8 @@ def may_follow(graph: onnx.GraphProto, outer: Mapping[str, int] | None = None) -
         length = sum(found) if node.op_type == "Concat" else max(found, default=0)
         if node.op_type == "ConstantOfShape":  # a vector when it is made of one number
             length = lengths.get(node.output[0], _MAX_FOLLOWED + 1 if found == [1] else 0)
-        longest = max(longest, length)
-        if longest > _MAX_FOLLOWED or longest * len(graph.node) > _MAX_COPIED:
+        total += length
+        if length > _MAX_FOLLOWED or total > _MAX_FOLLOWED_IN_ALL:
             return False
         for name in node.output:
             lengths.setdefault(name, length)
