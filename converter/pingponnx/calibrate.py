@@ -13,9 +13,15 @@ from onnxruntime import quantization as ort
 from pingponnx.errors import Error, ModelError
 from pingponnx.ir import Shape
 from pingponnx.load import load, static_model
+from pingponnx.names import is_onnx
 from pingponnx.output import write_file
 from pingponnx.samples import Sample, read_samples
 from pingponnx.workspace import temporary_folder
+
+_PER_CHANNEL_SINCE = 13  # the opset of QuantizeLinear's attribute axis
+_CONSTANTS_ALONE = (
+    4  # IR version since which constants need not be listed as inputs, as the quantizer's are not
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,16 @@ def quantize(
         raise ModelError(f"{model.name} is quantized already", "give the float32 model")
     found = read_samples(samples, graph)
     names = [graph.ports[n].name for n in graph.inputs]
+    proto = static_model(model, input_shapes)
+    proto.ir_version = max(proto.ir_version, _CONSTANTS_ALONE)
+    if scheme.per_channel:
+        proto = _upgraded(proto, model.name)
     with temporary_folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)  # the quantizer's advice addresses its own command line
         try:
             fixed = folder / "static.onnx"
-            fixed.write_bytes(static_model(model, input_shapes).SerializeToString())
+            fixed.write_bytes(proto.SerializeToString())
             result = _quantize(fixed, folder, _Reader(names, found), scheme)
         except OSError:
             raise
@@ -76,6 +86,21 @@ def quantize(
             logging.disable(logging.NOTSET)
     write_file(out, result, inputs=(samples,), suffix=".onnx")
     return len(found)
+
+
+def _upgraded(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """Of an opset that has scales per channel. Raises Error when an older one cannot be converted to it."""
+    opset = next((o.version for o in proto.opset_import if is_onnx(o.domain)), _PER_CHANNEL_SINCE)
+    if opset >= _PER_CHANNEL_SINCE:
+        return proto
+    try:
+        return onnx.version_converter.convert_version(proto, _PER_CHANNEL_SINCE)
+    except Exception as error:  # the converter's C++ raises RuntimeError, its adapters what they like
+        raise Error(
+            f"{name} has opset {opset}, scales per channel came with {_PER_CHANNEL_SINCE}, and onnx's"
+            f" converter fails: {error}",
+            "give --per-tensor, or export the model with a later opset",
+        ) from error
 
 
 def _quantize(model: Path, folder: Path, reader: _Reader, scheme: Scheme) -> bytes:
