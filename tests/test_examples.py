@@ -135,7 +135,9 @@ def test_quantize_makes_a_model_that_verifies(lenet: Path, labels: Array, tmp_pa
     assert float((_classes(outputs) == labels).mean()) >= 0.98
 
 
-@pytest.mark.parametrize("options", [("--per-tensor",), ("--symmetric",), ("--uint8", "--per-tensor")])
+@pytest.mark.parametrize(
+    "options", [("--per-tensor",), ("--symmetric",), ("--uint8", "--per-tensor"), ("--int16",)]
+)
 def test_every_scheme_of_quantize_verifies(options: tuple[str, ...], lenet: Path, tmp_path: Path) -> None:
     made, calibration = tmp_path / "made.onnx", lenet / "calibration.npz"
     done = command_line("quantize", lenet / "lenet5_f32.onnx", "-o", made, "--samples", calibration, *options)
@@ -156,4 +158,6 @@ def test_a_quantized_model_is_not_quantized_again(lenet: Path, tmp_path: Path) -
     )
     done = command_line("quantize", *arguments)
     assert done.returncode == 2 and "quantized already" in done.stderr
+    done = command_line("quantize", lenet / "lenet5_f32.onnx", *arguments[1:], "--int16", "--uint8")
+    assert done.returncode == 2 and "int16 and uint8" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from pingponnx.evaluate import evaluate
 from pingponnx.pipeline import convert, normal_form
 from pingponnx.rewrite.unfolded import conversions
 from pingponnx.samples import feeds, random_samples
+from pingponnx.verification import from_floats, wrong
 
 
 class _Calibration(CalibrationDataReader):
@@ -38,6 +39,10 @@ def _network(folder: Path, *, symmetric: bool) -> Path:
     b = net.add("MaxPool", a, kernel_shape=[3, 3], pads=[1] * 4)
     a = net.add("GlobalAveragePool", net.add("Sub", a, b))
     y = net.add("Gemm", net.add("Flatten", a), net.normal(5, 16), net.normal(5), transB=1)
+    return _quantized(net, y, folder, symmetric=symmetric)
+
+
+def _quantized(net: Builder, y: str, folder: Path, *, symmetric: bool) -> Path:
     plain = save(net.model({"x": [1, 3, 12, 12]}, y, opset=21), folder / "float.onnx")
     path = folder / "model.onnx"
     kinds = {"activation_type": QuantType.QInt16, "weight_type": QuantType.QInt8}
@@ -71,3 +76,28 @@ def test_qemu_gives_the_bytes_of_the_reference(tmp_path: Path, variant: str) -> 
         np.testing.assert_array_equal(got, values[conversion.graph.outputs[0]])
     reasons = {call.fallback for call in conversion.calls if call is not None}
     assert reasons == {"" if variant == "optimised" else "int16: CMSIS-NN's int8 functions do not apply"}
+
+
+@pytest.mark.parametrize("op_type", ["Elu", "Resize"])
+def test_codes_behind_a_float32_island_are_proven_too(tmp_path: Path, op_type: str) -> None:
+    """256 times finer steps than int8's: noise in float32 decides some of them."""
+    net = Builder()
+    a = net.conv("x", 3, 4, pads=[1] * 4)
+    more = ("", np.array([1, 1, 2, 2], np.float32)) if op_type == "Resize" else ()
+    y = net.conv(net.add(op_type, a, *more, **({"mode": "linear"} if more else {})), 4, 3)
+    path = _quantized(net, y, tmp_path, symmetric=False)
+    graph = normal_form(path, HOST)
+    assert {c.reason.split(": ")[1] for c in conversions(graph)} == {"no int16 kernel"}
+    (island,) = (n for n in graph.nodes if n.name == conversions(graph)[0].beside)
+    later = {n for node in graph.nodes[graph.nodes.index(island) :] for n in node.outputs}
+    assert from_floats(graph) == {n for n in later if graph.tensors[n].dtype.value == "int16"} != set()
+    assert_proven(path)
+
+
+def test_only_noisy_codes_may_be_a_step_away() -> None:
+    want = np.array([-32768, 5, 20000], np.int16)
+    for off, allowed in ((0, True), (1, True), (3, True), (4, False)):
+        got = want + np.array([0, 0, off], np.int16)
+        assert wrong(got, want, noisy=True).any() != allowed
+        assert wrong(got, want, noisy=False).any() == (off > 0)
+    assert wrong(np.array([3], np.int16), np.array([1], np.int16), noisy=True).all()

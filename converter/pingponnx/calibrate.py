@@ -32,6 +32,7 @@ class Scheme:
     symmetric_activations: bool = False
     unsigned_activations: bool = False
     reduce_range: bool = False
+    wide_activations: bool = False  # int16, always symmetric
 
 
 class _Reader(ort.CalibrationDataReader):  # type: ignore[misc]
@@ -58,6 +59,8 @@ def quantize(
     int8 weights per channel and asymmetric int8 activations by default, MinMax calibration. Raises Error
     when the model is already quantized, the samples do not fit, or the quantizer fails.
     """
+    if scheme.wide_activations and scheme.unsigned_activations:
+        raise Error("activations cannot be int16 and uint8", "give one of --int16 and --uint8")
     if out.resolve() == model.resolve():
         raise Error("the quantized model would replace the float32 one", "give -o another name")
     graph = load(model, input_shapes)  # the same checks and messages as for every other command
@@ -107,6 +110,8 @@ def _quantize(model: Path, folder: Path, reader: _Reader, scheme: Scheme) -> byt
     prepared, quantized = folder / "prepared.onnx", folder / "quantized.onnx"
     ort.shape_inference.quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
     activations = ort.QuantType.QUInt8 if scheme.unsigned_activations else ort.QuantType.QInt8
+    activations = ort.QuantType.QInt16 if scheme.wide_activations else activations
+    symmetric = scheme.symmetric_activations or scheme.wide_activations
     ort.quantize_static(
         str(prepared),
         str(quantized),
@@ -117,7 +122,7 @@ def _quantize(model: Path, folder: Path, reader: _Reader, scheme: Scheme) -> byt
         activation_type=activations,
         weight_type=ort.QuantType.QInt8,
         calibrate_method=ort.CalibrationMethod.MinMax,
-        extra_options={"ActivationSymmetric": scheme.symmetric_activations},
+        extra_options={"ActivationSymmetric": symmetric},
     )
     proto = onnx.load(quantized)
     return bytes(proto.SerializeToString(deterministic=True))

@@ -115,13 +115,14 @@ def quantize(
     per_tensor: Annotated[bool, typer.Option("--per-tensor", help="one weight scale per tensor")] = False,
     symmetric: Annotated[bool, typer.Option("--symmetric", help="symmetric activations")] = False,
     unsigned: Annotated[bool, typer.Option("--uint8", help="uint8 activations")] = False,
+    wide: Annotated[bool, typer.Option("--int16", help="int16 activations, int8 weights")] = False,
 ) -> None:
     """Quantize a float32 model to int8, as standard QDQ ONNX."""
     from pingponnx.calibrate import Scheme
     from pingponnx.calibrate import quantize as run_quantizer
 
     with stderr.status("calibrating"):
-        scheme = Scheme(not per_tensor, symmetric, unsigned)
+        scheme = Scheme(not per_tensor, symmetric, unsigned, wide_activations=wide)
         count = run_quantizer(model, out, samples, scheme, input_shapes=options.input_shapes)
     print(plain(f"{out}: quantized with {counted(count, 'sample')}"))
 

@@ -253,8 +253,9 @@ def _shipped_difference(
     graph: Graph, values: Mapping[str, Array], outputs: Sequence[bytes], sample: int
 ) -> Difference | None:
     """The first output of the C as it is shipped that is not the reference's (float32: not close)."""
+    noisy = from_floats(graph)
     for name, got in zip(graph.outputs, decode(graph, outputs), strict=True):
-        at = _first_wrong(graph, name, got, values[name])
+        at = _first_wrong(name, got, values[name], noisy)
         if at is not None:
             return Difference(f"{name} (compiled as it is shipped)", "Output", sample, *at)
     return None
@@ -289,9 +290,9 @@ def unexpected(
             least = float(tensor.quantization.scale.max()) if tensor.quantization else ABSOLUTE
             slack = max(least, tolerance * float(np.abs(want[np.isfinite(want)]).max(initial=0.0)))
         inside = (want >= np.fmin(got, theirs) - slack) & (want <= np.fmax(got, theirs) + slack)
-        wrong = ~(inside | (np.isnan(want) & np.isnan(got)))
-        if wrong.any():
-            at = int(np.flatnonzero(wrong.ravel())[0])
+        outside = ~(inside | (np.isnan(want) & np.isnan(got)))
+        if outside.any():
+            at = int(np.flatnonzero(outside.ravel())[0])
             maker = next((n for n in graph.nodes if name in n.outputs), None)
             title, op = (maker.name, type(maker.op).__name__) if maker else (name, "Input")
             return Difference(title, op, 0, at, float(want.ravel()[at]), float(got.ravel()[at]))
@@ -319,20 +320,45 @@ def first_difference(
     graph: Graph, values: Mapping[str, Array], trace: Sequence[tuple[int, bytes]], sample: int
 ) -> Difference | None:
     """The first node, in execution order, whose bytes are not the reference's (float32: not close)."""
+    noisy = from_floats(graph)
     for number, data in trace:
         node = graph.nodes[number]
         (name,) = node.outputs[:1]
         got = np.frombuffer(data, graph.tensors[name].dtype.numpy).reshape(graph.tensors[name].shape)
-        found = _first_wrong(graph, name, got, values[name])
+        found = _first_wrong(name, got, values[name], noisy)
         if found is not None:
             return Difference(node.name, type(node.op).__name__, sample, *found)
     return None
 
 
-def _first_wrong(graph: Graph, name: str, got: Array, want: Array) -> tuple[int, float, float] | None:
-    """Index, wanted and computed value of the first that is not the reference's (float32: not close)."""
-    wrong: Array = far(got, want) if graph.tensors[name].dtype is DType.F32 else got != want
-    if not wrong.any():
+def from_floats(graph: Graph) -> set[str]:
+    """The 16-bit codes that float32 arithmetic decides: its noise can be what rounds them up or down."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        sources = [graph.tensors[n] for n in node.inputs if n and n not in graph.inputs]
+        if any(t.name in found or (t.dtype is DType.F32 and not t.constant) for t in sources):
+            found.update(node.outputs)
+    return {name for name in found if graph.tensors[name].dtype in (DType.S16, DType.U16)}
+
+
+def wrong(got: Array, want: Array, *, noisy: bool) -> Array:
+    """Where a value of the C is not the reference's: float32 not close, `noisy` codes (see `from_floats`)
+    further away than one step and 1e-4 of the largest, others not equal."""
+    if want.dtype == np.float32:
+        return far(got, want)
+    slack = 0.0
+    if noisy:
+        slack = max(_STEP, RELATIVE * float(np.abs(want.astype(np.int64)).max(initial=0)))
+    differing: Array = (
+        np.abs(got.astype(np.float64) - want.astype(np.float64)) > slack if slack else got != want
+    )
+    return differing
+
+
+def _first_wrong(name: str, got: Array, want: Array, noisy: set[str]) -> tuple[int, float, float] | None:
+    """Index, wanted and computed value of the first that is not the reference's."""
+    differing = wrong(got, want, noisy=name in noisy)
+    if not differing.any():
         return None
-    at = int(np.flatnonzero(wrong.ravel())[0])
+    at = int(np.flatnonzero(differing.ravel())[0])
     return at, float(want.ravel()[at]), float(got.ravel()[at])
