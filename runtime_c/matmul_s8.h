@@ -10,9 +10,9 @@ typedef struct {
     int32_t a_zero_point, b_zero_point, output_zero_point, multiplier, shift, low, high;
 } matmul_params_s8;
 
-enum {
-    MATMUL_COLUMNS = 4
-}; /* whose sums are made together: a value of the left operand is read once for all */
+/* Columns whose sums are made together, so that a value of the left operand is read once for all; sums of
+ * fewer than MATMUL_DEEP products are unrolled where they stand. */
+enum { MATMUL_COLUMNS = 4, MATMUL_DEEP = 16 };
 
 /* A function of its own, once for all nodes, for there it has all registers. */
 static __attribute__((noinline, unused)) void matmul_s8_columns(const matmul_params_s8 *p, const int8_t *a,
@@ -32,22 +32,28 @@ static __attribute__((noinline, unused)) void matmul_s8_columns(const matmul_par
     sums[3] = sum_3;
 }
 
+static inline int8_t matmul_s8_value(const matmul_params_s8 *p, int32_t acc) {
+    const int32_t y = requantize(acc, p->multiplier, p->shift) + p->output_zero_point;
+    return clamp_s8(y, p->low, p->high);
+}
+
 /* One row of an m by n matrix. */
 static inline void matmul_s8_row(const matmul_params_s8 *p, const int8_t *a, const int8_t *b,
                                  int8_t *output) {
-    for (int32_t j = 0; j < p->n; j += MATMUL_COLUMNS) {
-        const int32_t columns = min_s32(p->n - j, MATMUL_COLUMNS);
-        int32_t sums[MATMUL_COLUMNS] = {0, 0, 0, 0};
-        if (columns == MATMUL_COLUMNS) {
-            matmul_s8_columns(p, a, b + j, sums);
+    int32_t j = 0;
+    for (; p->k >= MATMUL_DEEP && j + MATMUL_COLUMNS <= p->n; j += MATMUL_COLUMNS) {
+        int32_t sums[MATMUL_COLUMNS];
+        matmul_s8_columns(p, a, b + j, sums);
+        for (int32_t i = 0; i < MATMUL_COLUMNS; ++i) {
+            output[j + i] = matmul_s8_value(p, sums[i]);
         }
-        for (int32_t i = 0; i < columns; ++i) {
-            for (int32_t k = 0; columns < MATMUL_COLUMNS && k < p->k; ++k) {
-                sums[i] += (a[k] - p->a_zero_point) * (b[(ptrdiff_t)k * p->n + j + i] - p->b_zero_point);
-            }
-            const int32_t y = requantize(sums[i], p->multiplier, p->shift) + p->output_zero_point;
-            output[j + i] = clamp_s8(y, p->low, p->high);
+    }
+    for (; j < p->n; ++j) {
+        int32_t acc = 0;
+        for (int32_t k = 0; k < p->k; ++k) {
+            acc += (a[k] - p->a_zero_point) * (b[(ptrdiff_t)k * p->n + j] - p->b_zero_point);
         }
+        output[j] = matmul_s8_value(p, acc);
     }
 }
 
