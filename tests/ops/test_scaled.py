@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import EVERY_CMSIS, Case, Constant, agreement, check_c, make_case, quantization
+from support import EVERY_CMSIS, Case, Constant, agreement, check_c, make_case, quantization, read_node
 
+from pingponnx.errors import ModelError
 from pingponnx.fixed_point import Rounding
 from pingponnx.ir import Array
+from pingponnx.ops.scaled import PRelu
 
 RNG = np.random.default_rng(31)
 SCALES = [(0.03, 0.02), (0.5, 0.004), (0.0001, 0.3), (0.05, 0.05)]
@@ -111,3 +113,9 @@ def test_what_stays_in_float32() -> None:
 def test_cmsis_nn_has_no_such_function(name: str) -> None:
     case = next(c for c in _cases() if c.label.startswith(name))
     assert case.op.cmsis_nn(case.site, EVERY_CMSIS).fallback == "CMSIS-NN has no such function"
+
+
+def test_a_slope_does_not_make_the_input_larger() -> None:
+    x = np.ones((3, 4), np.float32)
+    with pytest.raises(ModelError, match=r"a slope of shape \(2, 3, 4\) for an input of shape \(3, 4\)"):
+        PRelu.from_onnx(read_node("PRelu", x, np.ones((2, 3, 4), np.float32), opset=16))

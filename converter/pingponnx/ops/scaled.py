@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pingponnx.calls import Argument, Call, Input, Output, Rows, RowWindow, Struct, Table
 from pingponnx.fixed_point import S8_MIN, clamp_s8, halfway, requantize
 from pingponnx.ir import Array, Quantization, Shape, Tensor
-from pingponnx.ops import Site, operator
+from pingponnx.ops import Kept, OnnxNode, Operator, Site, operator
 from pingponnx.ops.binary import RANK, collapse, row_shapes
 from pingponnx.ops.elementwise import ROWS, Elementwise
 
@@ -147,6 +147,13 @@ class Scaled(Elementwise):
 @dataclass(frozen=True, slots=True)
 class PRelu(Scaled):
     """The slope is a factor of negative values."""
+
+    @classmethod
+    def from_onnx(cls, node: OnnxNode) -> tuple[Operator, Kept]:
+        found = super(PRelu, cls).from_onnx(node)
+        if np.broadcast_shapes(node.shape(), node.shape(1)) != node.shape():
+            node.broken(f"a slope of shape {node.shape(1)} for an input of shape {node.shape()}")
+        return found
 
     def factors(self, site: Site) -> Array:
         return _operands(site)[1].real().astype(np.float64) * self.above(site)
