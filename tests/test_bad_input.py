@@ -123,6 +123,27 @@ def _declared_wrong() -> onnx.ModelProto:
     return model
 
 
+def _of_the_future() -> onnx.ModelProto:
+    model = _relu()
+    model.opset_import[0].version = 99
+    return model
+
+
+def _weights_too_short() -> onnx.ModelProto:
+    """As from PyTorch's newer exporter, which lists its constants among the values."""
+    weights = {"w": np.ones((4, 3), np.float32), "b": np.ones(3, np.float32)}
+    model = make_model([make_node("Gemm", ["x", "w", "b"], "y")], {"x": [1, 4]}, ["y"], weights)
+    model.graph.value_info.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((5, 3), np.float32), "w"))
+    return model
+
+
+def _out_of_order() -> onnx.ModelProto:
+    model = _relu()
+    model.graph.node[0].input[0] = "nowhere"
+    return model
+
+
 def _name_is_not_text(folder: Path) -> Path:
     data = _relu().SerializeToString().replace(b"relu_y", b"relu\xff\xfe")
     return _file(data)(folder)
@@ -167,6 +188,9 @@ CASES: dict[str, tuple[Maker, type[Error], str]] = {
     ),
     "too large": (_saved(_huge()), BudgetError, "arena of 100,000,000 bytes"),
     "mismatching operands": (_saved(_mismatching()), ModelError, "shapes do not fit"),
+    "weights of another size": (_saved(_weights_too_short()), ModelError, "node name: gemm_y"),
+    "an opset of the future": (_saved(_of_the_future()), ModelError, "the model has opset 99, onnx .* knows"),
+    "nodes out of order": (_saved(_out_of_order()), ModelError, "input 'nowhere' of node: name: relu_y"),
     "mismatching declaration": (_saved(_declared_wrong()), ModelError, "shapes do not fit"),
 }
 
@@ -257,6 +281,7 @@ def test_damaged_files_raise_nothing_but_errors(changes: list[tuple[int, int]], 
         ({"out2": np.zeros((1, 1, 3))}, r"has an array 'out2', but the model has 1 output\n"),
         ({"output0": np.zeros((1, 1, 3))}, "has an array 'output0', which would not be read"),
         ({"out": np.zeros((1, 1, 3))}, "has an array 'out', which would not be read"),
+        ({"in0": np.full((1, 1, 3), np.inf)}, "array 'in0' of .* holds NaN or infinity"),
         ({"out0": np.full((1, 1, 3), 0.5)}, "array 'out0' of .* does not fit the output's type int64"),
         ({"in0": np.full((1, 1, 3), 0.5)}, "array 'in0' of .* does not fit the input's type int64"),
     ],

@@ -10,6 +10,7 @@ import pytest
 from models import Builder, converted, save
 from pingponnx import cli, doctor
 from pingponnx.arguments import _SHARED
+from pingponnx.fixed_point import Rounding
 from pingponnx.names import counted, short
 from pingponnx.report.memory_plan import plan_lines, plan_result
 from pingponnx.reporting import _node_line
@@ -70,3 +71,11 @@ def test_doctor_says_what_is_missing(
     monkeypatch.setattr(metadata, "version", without)
     assert guarded(lambda: cli.app(["doctor"])) == code
     assert f"{state} {missing}: pip install '" in capsys.readouterr().out
+
+
+def test_one_value_more_or_less_is_no_failure() -> None:
+    """Of a small tensor one value is more than the part that may be off."""
+    for off, steps, holds in ((1, 1, True), (2, 1, False), (1, 2, False)):
+        node = NodeDistance("n", "Conv", integer=True, values=64, equal=64 - off, max_lsb=steps)
+        assert node.holds(Rounding.SINGLE) is holds
+    assert NodeDistance("n", "Conv", integer=True, values=5000, equal=4995, max_lsb=1).holds(Rounding.SINGLE)

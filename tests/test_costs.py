@@ -120,4 +120,5 @@ def test_lists_by_function(tmp_path: Path) -> None:
     )
     assert "lenet5_int8_run" in done.stdout and "Cycles are modelled" in done.stdout
     done = command_line("report", EXAMPLE, "-o", tmp_path / "out", "--by", "weekday")
-    assert done.returncode == 2 and "node or function" in done.stderr
+    assert done.returncode == 2 and "unknown listing 'weekday'" in done.stderr
+    assert "measured" not in done.stderr

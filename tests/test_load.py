@@ -344,3 +344,10 @@ def test_an_output_without_a_shape(tmp_path: Path) -> None:
     found = load(save(model, tmp_path / "none.onnx"))
     assert found.nodes == expected.nodes and found.tensors.keys() == expected.tensors.keys()
     assert found.tensors["y"].shape == expected.tensors["y"].shape
+
+
+def test_old_ir_versions_with_constants_that_are_no_inputs(tmp_path: Path) -> None:
+    """onnxruntime's quantizer adds constants so, and onnxruntime takes them."""
+    model = make_model([make_node("Conv", ["x", "w", "b"], "y")], IMAGE, ["y"], WEIGHTS)
+    model.ir_version = 3
+    assert [type(node.op).__name__ for node in load(save(model, tmp_path / "model.onnx")).nodes][1] == "Conv"

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 from onnxruntime import quantization as ort
 
-from pingponnx.errors import Error, ModelError
+from pingponnx.errors import Error, ModelError, first_line
 from pingponnx.ir import Shape
 from pingponnx.load import load, static_model
 from pingponnx.names import is_onnx
@@ -19,9 +19,6 @@ from pingponnx.samples import Sample, read_samples
 from pingponnx.workspace import temporary_folder
 
 _PER_CHANNEL_SINCE = 13  # the opset of QuantizeLinear's attribute axis
-_CONSTANTS_ALONE = (
-    4  # IR version since which constants need not be listed as inputs, as the quantizer's are not
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,6 @@ def quantize(
     found = read_samples(samples, graph)
     names = [graph.ports[n].name for n in graph.inputs]
     proto = static_model(model, input_shapes)
-    proto.ir_version = max(proto.ir_version, _CONSTANTS_ALONE)
     if scheme.per_channel:
         proto = _upgraded(proto, model.name)
     with temporary_folder() as folder, warnings.catch_warnings():
@@ -83,7 +79,8 @@ def quantize(
             raise
         except Exception as error:  # the quantizer raises whatever its libraries raise
             raise Error(
-                f"onnxruntime could not quantize {model.name}: {error}", "check the samples"
+                f"onnxruntime could not quantize {model.name}: {first_line(error)}",
+                "check the samples, try --per-tensor, or quantize it by other means",
             ) from error
         finally:
             logging.disable(logging.NOTSET)

@@ -117,7 +117,7 @@ def quantize(
     unsigned: Annotated[bool, typer.Option("--uint8", help="uint8 activations")] = False,
     wide: Annotated[bool, typer.Option("--int16", help="int16 activations, int8 weights")] = False,
 ) -> None:
-    """Quantize a float32 model to int8, as standard QDQ ONNX."""
+    """Quantize a float32 model to int8, or int16 activations, as standard QDQ ONNX."""
     from pingponnx.calibrate import Scheme
     from pingponnx.calibrate import quantize as run_quantizer
 
@@ -177,18 +177,20 @@ def report(
     from pingponnx.output import check_folder, write_folder
     from pingponnx.report import render
     from pingponnx.report.document import to_json
+    from pingponnx.report.tables import By
     from pingponnx.reporting import Matrix, measure_all
     from pingponnx.select import Goal
 
     check_folder(out)
     goals = [choice(Goal, name, "goal") for name in goal or ["balanced"]]
+    listing = choice(By, by, "listing")
     matrix = Matrix(target or ["cortex-m4"], variant or ["optimised", "cmsis-nn"], goals)
     content = measure_all(models, options, matrix, samples, limit, stderr)
     write_folder(out, render(content))
     if as_json:
         print(to_json(content), end="")
     else:
-        _print_report(content, by, board)
+        _print_report(content, listing, board)
         print(plain(f"report written to {out}"))
     wrong = [m for m in content["measurements"] if not m["equal_to_reference"]]
     if wrong:
@@ -196,7 +198,7 @@ def report(
         raise MismatchError(f"generated C differs from the reference: {names}", "run `pingponnx verify`")
 
 
-def _print_report(content: dict[str, Any], by: str, board: Path | None) -> None:
+def _print_report(content: dict[str, Any], by: Any, board: Path | None) -> None:
     from pingponnx.report import cycle_note, obstacles, sample_note, tables
     from pingponnx.reporting import board_rows
 

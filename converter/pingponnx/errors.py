@@ -120,6 +120,8 @@ def damage(what: str, *libraries: type[Exception]) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception of a library says, in short."""
+    """What an exception of a library says, in short: its first line, and those that it announces."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    while len(lines) > 1 and lines[0].endswith(":"):
+        lines[:2] = [f"{lines[0]} {lines[1]}"]
     return lines[0][:_LONGEST_QUOTE] if lines else type(error).__name__

@@ -26,10 +26,9 @@ from pingponnx.select import variant
 from pingponnx.verification import (
     Agreement,
     NodeDistance,
-    close,
     decode,
     distances,
-    from_floats,
+    noisy,
     worst_of,
     wrong,
 )
@@ -195,17 +194,14 @@ def _memory(conversion: Conversion, plain: Firmware, execution: Execution) -> di
 def _judgement(what: Subject, conversion: Conversion, execution: Execution) -> dict[str, Any]:
     """Are the outputs the reference's, and how far are they from onnxruntime's?"""
     graph, digest, agreement, equal = conversion.graph, hashlib.sha256(), Agreement(), True
-    noisy = from_floats(graph)
+    noise = noisy(graph)
     for sample, golden, data in zip(what.samples, what.golden, execution.outputs, strict=True):
         outputs = decode(graph, data)
         values = evaluate(graph, feeds(graph, sample), conversion.options.rounding)
         for name, got in zip(graph.outputs, outputs, strict=True):
             digest.update(got.tobytes())
             want = values[name]
-            alike = (
-                close(got, want) if got.dtype.kind == "f" else not wrong(got, want, noisy=name in noisy).any()
-            )
-            equal &= alike
+            equal &= not wrong(got, want, noise=name in noise).any()
         agreement.add(graph, outputs, golden)
     return {
         "output_sha256": digest.hexdigest(),

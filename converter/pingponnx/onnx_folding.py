@@ -21,7 +21,7 @@ from pingponnx.onnx_subgraphs import captured, unfold
 _FOLD_ROUNDS = 64
 _DEEPEST = 64  # pools and slices after one another, each of which is inferred once more
 _GENEROUS = 32  # times the memory of their results is what such operators take
-_CONSTANTS_ALONE = 4  # IR version since which constants need not be listed as inputs
+CONSTANTS_ALONE = 4  # IR version since which constants need not be listed as inputs
 _RANDOM = {
     "RandomNormal",
     "RandomUniform",
@@ -58,6 +58,10 @@ def opset_version(model: onnx.ModelProto) -> int:
         raise UnsupportedError(found)
     if not versions:
         raise ModelError("the model imports no ONNX operator set")
+    newest = onnx.defs.onnx_opset_version()
+    if max(versions) > newest:
+        known = f"onnx {onnx.__version__} knows opsets up to {newest}"
+        raise ModelError(f"the model has opset {max(versions)}, {known}", "export it with an older opset")
     return int(max(versions))
 
 
@@ -267,7 +271,7 @@ def _alone(model: onnx.ModelProto, nodes: list[onnx.NodeProto], results: Iterabl
         [onnx.helper.make_empty_tensor_value_info(name) for name in results],
         [t for t in model.graph.initializer if t.name in used],
     )
-    version = max(model.ir_version, _CONSTANTS_ALONE)
+    version = max(model.ir_version, CONSTANTS_ALONE)
     return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=version)
 
 

@@ -10,7 +10,7 @@ from pingponnx.errors import IN_FLOAT32, ModelError, Unsupported, UnsupportedErr
 from pingponnx.ir import Array, DType, Shape
 from pingponnx.names import argument
 from pingponnx.onnx_files import read_file
-from pingponnx.onnx_folding import fold, opset_version
+from pingponnx.onnx_folding import CONSTANTS_ALONE, fold, opset_version
 from pingponnx.onnx_functions import with_defaults
 from pingponnx.onnx_limits import check_nodes
 
@@ -43,6 +43,7 @@ def read_model(path: Path, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto
     shapeless = [kind for kind in kinds if not kind.HasField("shape")]  # onnxruntime takes these
     for kind in shapeless:
         kind.shape.SetInParent()
+    model.ir_version = max(model.ir_version, CONSTANTS_ALONE)  # onnxruntime's quantizer leaves older ones
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
@@ -59,6 +60,10 @@ def static_form(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> on
     if model.functions:
         with damage("a function of the model", onnx.checker.ValidationError):
             model = inliner.inline_local_functions(model)
+    stored = {t.name for t in model.graph.initializer}
+    said = [v for v in model.graph.value_info if v.name not in stored]  # of constants it is told twice
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(said)
     working = onnx.GraphProto()
     working.node.extend(node for node in model.graph.node if any(node.output))
     if len(working.node) < len(model.graph.node):  # some are for nothing

@@ -26,17 +26,18 @@ from pingponnx.measure import (
 )
 from pingponnx.names import counted, printable, short
 from pingponnx.oracle import Oracle
-from pingponnx.pipeline import Options, convert, normal_form
+from pingponnx.pipeline import Options, convert, normal_form, target_of
 from pingponnx.report import document, sample_note
 from pingponnx.report.conversions import conversion_lines
 from pingponnx.rewrite.unfolded import conversions
 from pingponnx.samples import choose_samples, sample_row
-from pingponnx.select import Goal
+from pingponnx.select import Goal, variant
 from pingponnx.targets import get_target
 from pingponnx.terminal import plain
 from pingponnx.verification import Agreement, NodeDistance, Verification, verify
 
 _WORKERS = 2
+_NAMED = 5  # nodes in a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ def measure_all(
 ) -> dict[str, Any]:
     """Measure every combination, two at a time, with progress on `console`; the content of report.json."""
     settings = matrix.options(base)
+    for options in settings:  # a name that is unknown is told before anything is measured
+        target_of(options)
+        variant(options.variant)
     names = [printable(path.stem) for path in models]
     if len(set(names)) != len(names):
         raise Error("two models have the same file name", "rename one: names identify measurements")
@@ -154,6 +158,7 @@ def verification_result(proof: Proof) -> dict[str, Any]:
         "expected_outputs": found.expected.row() if found.expected else None,
         "first_unexpected": asdict(found.unexpected) if found.unexpected else None,
         "worst_node": found.worst.row() if found.worst else None,
+        "broken_nodes": list(found.broken),
         "nodes": [n.row() for n in found.nodes],
         "conversions": [asdict(c) for c in conversions(graph)],
     }
@@ -168,6 +173,10 @@ def verification_lines(proof: Proof) -> list[str]:
         lines.append("  (undecided: exactly halfway between two steps, where float32 noise decides)")
     if found.worst:
         lines.append(f"worst node: {_node_line(found.worst).lstrip()}")
+    if found.broken:
+        names = ", ".join(map(short, found.broken[:_NAMED]))
+        count = counted(len(found.broken), "node")
+        lines.append(f"{count} further from onnxruntime than docs/integer-contract.md allows: {names}")
     lines += conversion_lines(graph)
     difference = found.difference
     if difference is None:
@@ -182,7 +191,8 @@ def verification_lines(proof: Proof) -> list[str]:
     if found.unexpected:
         lines.append(f"outputs are NOT what the samples expect, first of {found.unexpected}")
         lines.append(
-            "  (expected are this model's outputs, of onnxruntime with optimizations off; --tolerance)"
+            "  (expected are this model's outputs, by onnxruntime without optimizations; those of the float32"
+            " model that it was made from are further away: give --tolerance, or leave out0 out)"
         )
     lines.append(sample_note([{"model": graph.name, "samples": proof.samples}]))
     lines.append(f"{graph.name}: {'passed' if found.passed else 'FAILED'}")

@@ -100,8 +100,8 @@ def _stack(arrays: dict[str, Array], name: str, graph: Graph, tensor: str, path:
             f"array {name!r} of {path.name} has the shape {array.shape}, samples of {shape} are needed",
             "stack the samples on a first axis, in the axis order of the ONNX model",
         )
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise Error(f"array {name!r} of {path.name} holds NaN", "remove those samples")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise Error(f"array {name!r} of {path.name} holds NaN or infinity", "remove those samples")
     return _typed(array, name, graph, tensor, path).reshape(len(array), *shape)
 
 

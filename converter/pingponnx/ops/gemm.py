@@ -65,9 +65,7 @@ class Gemm(Operator):
         x, weights = inputs[0], inputs[1]
         assert x is not None and weights is not None
         if x.shape[-1:] != weights.shape[1:]:  # inference of onnx accepts that
-            raise ModelError(
-                f"a matrix of {weights.shape[1:]} inputs cannot take a tensor of shape {x.shape}"
-            )
+            raise ModelError(f"a matrix of {weights.shape[1]} inputs cannot take a tensor of shape {x.shape}")
         return ((*x.shape[:-1], weights.shape[0]),)
 
     def integer(self, site: Site) -> str:

@@ -1,11 +1,11 @@
 """The tables that every format shows."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 import pandas as pd
 
-from pingponnx.errors import Error
 from pingponnx.names import short
 
 Rows = Sequence[Mapping[str, Any]]
@@ -297,14 +297,17 @@ def agreement_rows(rows: Rows) -> list[dict[str, str]]:
     ]
 
 
-def tables(rows: Rows, by: str) -> list[tuple[str, list[dict[str, str]]]]:
-    """(title, table) pairs for the terminal: one of all models, or one a measurement by node or function.
+class By(StrEnum):
+    """What a row of the terminal's tables is of."""
 
-    Raises Error when `by` is neither model, node nor function.
-    """
-    if by == "model":
+    MODEL = "model"
+    NODE = "node"
+    FUNCTION = "function"
+
+
+def tables(rows: Rows, by: By) -> list[tuple[str, list[dict[str, str]]]]:
+    """(title, table) pairs for the terminal: one of all models, or one a measurement by node or function."""
+    if by is By.MODEL:
         return [("", summary_rows(rows))]
-    if by not in ("node", "function"):
-        raise Error(f"cannot list by {by!r}", "choose model, node or function")
-    make = node_rows if by == "node" else function_rows
+    make = node_rows if by is By.NODE else function_rows
     return [(f"{r['model']}, {r['variant']}, {r['target']}", make(r)) for r in rows]
