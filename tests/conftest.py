@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,9 @@ from pingponnx import cmsis
 from pingponnx.errors import Error
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Started in the background of a script it would be ignored, here and in the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run; time limits would make a slow machine fail.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
