@@ -13,12 +13,10 @@ from onnxruntime import quantization as ort
 from pingponnx.errors import Error, ModelError, first_line
 from pingponnx.ir import Shape
 from pingponnx.load import load, static_model
-from pingponnx.names import is_onnx
+from pingponnx.onnx_model import CONVERTED_OPSET, modern
 from pingponnx.output import write_file
 from pingponnx.samples import Sample, read_samples
 from pingponnx.workspace import temporary_folder
-
-_PER_CHANNEL_SINCE = 13  # the opset of QuantizeLinear's attribute axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def quantize(
     names = [graph.ports[n].name for n in graph.inputs]
     proto = static_model(model, input_shapes)
     if scheme.per_channel:
-        proto = _upgraded(proto, model.name)
+        proto = modern(proto, CONVERTED_OPSET, "give --per-tensor, or export the model with a later opset")
     with temporary_folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)  # the quantizer's advice addresses its own command line
@@ -86,21 +84,6 @@ def quantize(
             logging.disable(logging.NOTSET)
     write_file(out, result, inputs=(samples,), suffix=".onnx")
     return len(found)
-
-
-def _upgraded(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """Of an opset that has scales per channel. Raises Error when an older one cannot be converted to it."""
-    opset = next((o.version for o in proto.opset_import if is_onnx(o.domain)), _PER_CHANNEL_SINCE)
-    if opset >= _PER_CHANNEL_SINCE:
-        return proto
-    try:
-        return onnx.version_converter.convert_version(proto, _PER_CHANNEL_SINCE)
-    except Exception as error:  # the converter's C++ raises RuntimeError, its adapters what they like
-        raise Error(
-            f"{name} has opset {opset}, scales per channel came with {_PER_CHANNEL_SINCE}, and onnx's"
-            f" converter fails: {error}",
-            "give --per-tensor, or export the model with a later opset",
-        ) from error
 
 
 def _quantize(model: Path, folder: Path, reader: _Reader, scheme: Scheme) -> bytes:

@@ -15,7 +15,8 @@ from pingponnx.onnx_functions import with_defaults
 from pingponnx.onnx_limits import check_nodes
 
 OLDEST_OPSET = 11
-_CONVERTED_OPSET = 13  # what models older than OLDEST_OPSET are brought to
+CONVERTED_OPSET = 13
+"""What older models are brought to; also the first with scales per channel."""
 
 TYPES = {
     onnx.TensorProto.FLOAT: DType.F32,
@@ -55,7 +56,7 @@ def read_model(path: Path, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto
 
 def static_form(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> onnx.ModelProto:
     """A valid model with static shapes, functions inlined and constants folded."""
-    model = _modern(model)
+    model = modern(model)
     check_nodes(model)
     if model.functions:
         with damage("a function of the model", onnx.checker.ValidationError):
@@ -84,16 +85,20 @@ def bound(model: onnx.ModelProto, constants: Mapping[str, Array]) -> onnx.ModelP
     return result
 
 
-def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
+def modern(model: onnx.ModelProto, oldest: int = OLDEST_OPSET, hint: str = "") -> onnx.ModelProto:
+    """The model in opset 13 when its own is older than `oldest`, which may be that at most.
+
+    Raises ModelError, with another hint when one is given, when onnx cannot convert it.
+    """
     opset = opset_version(model)
-    if opset >= OLDEST_OPSET:
+    if opset >= oldest:
         return model
     try:
-        return version_converter.convert_version(model, _CONVERTED_OPSET)
+        return version_converter.convert_version(model, CONVERTED_OPSET)
     except Exception as error:  # the converter raises bare RuntimeError and worse
         raise ModelError(
-            f"opset {opset} is older than {OLDEST_OPSET} and could not be converted: {first_line(error)}",
-            "export the model with opset 11 or newer",
+            f"opset {opset} is older than {oldest} and could not be converted: {first_line(error)}",
+            hint or f"export the model with opset {oldest} or newer",
         ) from error
 
 
