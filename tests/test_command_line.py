@@ -73,9 +73,9 @@ def test_doctor_says_what_is_missing(
     assert f"{state} {missing}: pip install '" in capsys.readouterr().out
 
 
-def test_one_value_more_or_less_is_no_failure() -> None:
+def test_one_16_bit_value_more_or_less_is_no_failure() -> None:
     """Of a small tensor one value is more than the part that may be off."""
-    for off, steps, holds in ((1, 1, True), (2, 1, False), (1, 2, False)):
-        node = NodeDistance("n", "Conv", integer=True, values=64, equal=64 - off, max_lsb=steps)
+    for wide, off, steps, holds in ((1, 1, 1, True), (1, 2, 1, False), (1, 1, 2, False), (0, 1, 1, False)):
+        node = NodeDistance("n", "Conv", True, bool(wide), values=64, equal=64 - off, max_lsb=steps)
         assert node.holds(Rounding.SINGLE) is holds
     assert NodeDistance("n", "Conv", integer=True, values=5000, equal=4995, max_lsb=1).holds(Rounding.SINGLE)

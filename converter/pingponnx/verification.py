@@ -36,7 +36,7 @@ class NodeDistance:
     node: str
     op: str
     integer: bool
-    share: float = EQUAL_SHARE  # of integers that must be equal
+    wide: bool = False  # 16-bit codes
     values: int = 0
     equal: int = 0
     undecided: int = 0  # differ by one step where the exact result is halfway between two
@@ -73,9 +73,10 @@ class NodeDistance:
         """The contract of docs/integer-contract.md for one node."""
         if not self.integer:
             return self.close
-        off = self.values - self.equal - self.undecided
-        few = off <= max(1, (1 - self.share) * self.values)
-        return self.max_lsb <= _STEP and (rounding is Rounding.TFLITE or few)
+        equal = self.equal + self.undecided
+        enough = equal / max(self.values, 1) >= (WIDE_EQUAL_SHARE if self.wide else EQUAL_SHARE)
+        enough |= self.wide and self.values - equal <= 1  # of a small tensor that is more than 1 %
+        return self.max_lsb <= _STEP and (rounding is Rounding.TFLITE or enough)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +193,7 @@ def distances(
         if node.op.alias:
             return
         dtype = graph.tensors[node.outputs[0]].dtype
-        share = WIDE_EQUAL_SHARE if dtype is DType.S16 else EQUAL_SHARE
-        entry = NodeDistance(node.name, type(node.op).__name__, dtype is not DType.F32, share)
+        entry = NodeDistance(node.name, type(node.op).__name__, dtype is not DType.F32, dtype is DType.S16)
         entry = found.setdefault(node.name, entry)
         entry.add(got, want, undecided)
 
