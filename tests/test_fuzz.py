@@ -26,10 +26,10 @@ def _fuzz(folder: Path, executions: int, *options: str) -> tuple[int, dict[str, 
 
 @pytest.mark.atheris
 def test_nothing_but_errors_leaves_load_and_rewrite(tmp_path: Path) -> None:
-    code, found = _fuzz(tmp_path, 4000)
+    code, found = _fuzz(tmp_path, 5000)
     assert code == 0, found
-    assert found["executions"] >= 4000 and found["crashes"] == found["deaths"] == 0
-    assert found["refused"] > 1500 and found["accepted"] > 80  # neither all damaged beyond reading, nor none
+    assert found["executions"] >= 5000 and found["crashes"] == found["deaths"] == 0
+    assert found["refused"] > 1500 and found["accepted"] > 150  # neither all damaged beyond reading, nor none
     assert found["refused"] + found["accepted"] == found["executions"]
     assert found["kinds"] == []
 
